@@ -1,0 +1,35 @@
+"""Molecular representations from how cells respond: InfoAlign on DGL heterographs.
+
+The names below are imported on first use, so that ``import infoalign_dgl`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "ContextGraph": "infoalign_dgl.context",
+    "FeatureSpace": "infoalign_dgl.context",
+    "InfoAlign": "infoalign_dgl.models",
+    "InfoAlignError": "infoalign_dgl.errors",
+    "PackedMolecules": "infoalign_dgl.molecules",
+    "WalkIndex": "infoalign_dgl.walks",
+    "Walks": "infoalign_dgl.walks",
+    "load": "infoalign_dgl.representation",
+    "random_walks": "infoalign_dgl.walks",
+}
+
+__all__ = ["__version__", *_EXPORTS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module 'infoalign_dgl' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

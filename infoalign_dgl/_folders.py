@@ -1,0 +1,111 @@
+"""Folders that are either whole or not there: written aside, checksummed, synced, then renamed into place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infoalign_dgl.errors import InfoAlignError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHECKSUMS = "SHA256SUMS"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty folder beside ``target``; on success checksum, sync and rename it to ``target``.
+
+    On any error the partial folder is removed and what stood at ``target`` is untouched.
+
+    Parameters
+    ----------
+    target : Path
+        Where the finished folder shall stand.
+    overwrite : bool
+        Replace a folder that stands there already.
+
+    Raises
+    ------
+    InfoAlignError
+        If ``target`` exists and ``overwrite`` is false, or if writing fails (a full disk, say).
+    """
+    target = target.absolute()
+    if target.exists() and not overwrite:
+        raise InfoAlignError(f"'{target}' already exists: choose another folder, or pass --overwrite to replace it")
+    if target.exists() and not target.is_dir():
+        raise InfoAlignError(f"'{target}' is a file, not a folder: choose another output folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        files = sorted(p for p in partial.rglob("*") if p.is_file())
+        lines = [f"{_sha256(p)}  {p.relative_to(partial).as_posix()}\n" for p in files]
+        (partial / CHECKSUMS).write_text("".join(lines))
+        for path in sorted(partial.rglob("*")):
+            _sync(path)
+        _sync(partial)
+        _swap_in(partial, target)
+    except OSError as error:
+        raise InfoAlignError(f"could not write '{target}': {error.strerror or error}; nothing was changed there") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _swap_in(partial: Path, target: Path) -> None:
+    """Rename ``partial`` to ``target``; an old ``target`` is moved aside first and put back if the rename fails."""
+    if not target.exists():
+        partial.rename(target)
+    else:
+        old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old-", dir=target.parent))
+        target.rename(old / "kept")
+        try:
+            partial.rename(target)
+        except OSError:
+            (old / "kept").rename(target)
+            raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+    _sync(target.parent)
+
+
+def verify_folder(folder: Path) -> None:
+    """Check every file of ``folder`` against its ``SHA256SUMS``.
+
+    Raises
+    ------
+    InfoAlignError
+        Naming the first file that is missing or differs, or saying that the folder was never finished.
+    """
+    sums = folder / CHECKSUMS
+    if not folder.is_dir():
+        raise InfoAlignError(f"'{folder}' is not a folder: check the path")
+    if not sums.is_file():
+        raise InfoAlignError(f"'{folder}' has no {CHECKSUMS}: it was not written by this program, or not to the end")
+    for line in sums.read_text().splitlines():
+        digest, _, name = line.partition("  ")
+        path = folder / name
+        if not path.is_file():
+            raise InfoAlignError(f"'{path}' is missing: restore it from a copy, or build the folder again")
+        if _sha256(path) != digest:
+            raise InfoAlignError(f"'{path}' is damaged (its checksum differs): restore it from a copy, or build again")

@@ -1,0 +1,22 @@
+"""Shared fixtures: where the real data lie, and reproducible hypothesis runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of real public data; tests that need it are skipped where it is missing."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    root = Path(os.environ.get("INFOALIGN_DATA", default))
+    if not (root / "context").is_dir():
+        pytest.skip("real data not found: set INFOALIGN_DATA to the folder that holds context/ and tasks/")
+    return root
