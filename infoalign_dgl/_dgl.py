@@ -1,9 +1,9 @@
 """The one place that imports ``dgl``, with what its stalled releases need beside a current torch.
 
-DGL 1.1.3 imports beside torch 2.13 once ``packaging`` is installed. DGL 2.1.0 imports ``dgl.graphbolt`` at start,
-which needs ``torchdata.datapipes`` (gone from torchdata) and a native library built for torch 2.2 or older. This package
-uses neither, so an empty module stands in for ``dgl.graphbolt`` where its library for the installed torch is missing.
-Heterographs, batching, saving, loading and dgllife's layers work with both releases.
+DGL 1.1.3 imports beside torch 2.13 once ``packaging`` is installed. DGL 2.1.0 imports ``dgl.graphbolt`` at
+start, which needs ``torchdata.datapipes`` (gone from torchdata) and a native library built for torch 2.2 or
+older. This package uses neither, so an empty module stands in for ``dgl.graphbolt`` where its library for the
+installed torch is missing. Heterographs, batching, saving, loading and dgllife's layers work with both.
 """
 
 from __future__ import annotations

@@ -51,7 +51,9 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     target = target.absolute()
     if target.exists() and not overwrite:
-        raise InfoAlignError(f"'{target}' already exists: choose another folder, or pass --overwrite to replace it")
+        raise InfoAlignError(
+            f"'{target}' already exists: choose another folder, or pass --overwrite to replace it"
+        )
     if target.exists() and not target.is_dir():
         raise InfoAlignError(f"'{target}' is a file, not a folder: choose another output folder")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -67,13 +69,15 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         _sync(partial)
         _swap_in(partial, target)
     except OSError as error:
-        raise InfoAlignError(f"could not write '{target}': {error.strerror or error}; nothing was changed there") from error
+        raise InfoAlignError(
+            f"could not write '{target}': {error.strerror or error}; nothing was changed there"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _swap_in(partial: Path, target: Path) -> None:
-    """Rename ``partial`` to ``target``; an old ``target`` is moved aside first and put back if the rename fails."""
+    """Rename ``partial`` to ``target``; an old one is moved aside first, and back if the rename fails."""
     if not target.exists():
         partial.rename(target)
     else:
@@ -101,11 +105,15 @@ def verify_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise InfoAlignError(f"'{folder}' is not a folder: check the path")
     if not sums.is_file():
-        raise InfoAlignError(f"'{folder}' has no {CHECKSUMS}: it was not written by this program, or not to the end")
+        raise InfoAlignError(
+            f"'{folder}' has no {CHECKSUMS}: it was not written by this program, or not to the end"
+        )
     for line in sums.read_text().splitlines():
         digest, _, name = line.partition("  ")
         path = folder / name
         if not path.is_file():
             raise InfoAlignError(f"'{path}' is missing: restore it from a copy, or build the folder again")
         if _sha256(path) != digest:
-            raise InfoAlignError(f"'{path}' is damaged (its checksum differs): restore it from a copy, or build again")
+            raise InfoAlignError(
+                f"'{path}' is damaged (its checksum differs): restore it from a copy, or build again"
+            )

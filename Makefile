@@ -1,0 +1,50 @@
+# `make demo` and `make test` are the two commands; both work from a fresh clone with Python 3.11, a C++ compiler and pip.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := setup.py $(shell find csrc -type f -not -path '*/tests/*')
+WORKERS ?= 2
+
+.PHONY: demo test test-slow install lint types test-cpp test-python test-dgl2 clean
+
+demo: $(VENV)/.installed
+	$(BIN)/infoalign-dgl demo -o build/demo --overwrite
+
+test: lint types test-cpp test-python test-dgl2
+
+test-slow: test
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(NATIVE)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	touch $@
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+test-cpp:
+	csrc/tests/run.sh
+
+test-python: $(VENV)/.installed
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow'
+
+# The other DGL release, in an environment of its own that borrows everything else from $(VENV).
+.venv-dgl2/.installed: $(VENV)/.installed
+	$(PYTHON) -m venv .venv-dgl2
+	$(BIN)/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+	  > $$(.venv-dgl2/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/borrowed.pth
+	.venv-dgl2/bin/python -m pip install --quiet --no-deps dgl==2.1.0
+	touch $@
+
+test-dgl2: .venv-dgl2/.installed
+	INFOALIGN_EXPECT_DGL=2.1.0 .venv-dgl2/bin/python -m pytest -m 'not slow' tests/test_dgl.py tests/context/test_graph.py tests/models
+
+clean:
+	rm -rf build dist *.egg-info infoalign_dgl/*.so $(VENV) .venv-dgl2

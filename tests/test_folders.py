@@ -1,0 +1,113 @@
+"""Folders are whole or not there, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from infoalign_dgl._folders import CHECKSUMS, atomic_folder, verify_folder
+from infoalign_dgl.errors import InfoAlignError
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_finished_folder_verifies(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "graph") as folder:
+        (folder / "features").mkdir()
+        (folder / "features" / "a.npy").write_bytes(b"123")
+    verify_folder(tmp_path / "graph")
+    assert _names(tmp_path) == ["graph"]
+    # sha256sum's own format: anybody can check a folder without this package
+    checked = subprocess.run(
+        ["sha256sum", "-c", CHECKSUMS], cwd=tmp_path / "graph", capture_output=True, text=True
+    )
+    assert checked.returncode == 0
+    assert checked.stdout == "features/a.npy: OK\n"
+
+
+@pytest.mark.parametrize("harm", ["change", "remove", "unfinished"])
+def test_damage_is_named(tmp_path: Path, harm: str) -> None:
+    with atomic_folder(tmp_path / "graph") as folder:
+        (folder / "nodes.parquet").write_bytes(b"123")
+    victim = tmp_path / "graph" / (CHECKSUMS if harm == "unfinished" else "nodes.parquet")
+    if harm == "change":
+        victim.write_bytes(b"124")
+    else:
+        victim.unlink()
+    with pytest.raises(InfoAlignError, match=CHECKSUMS if harm == "unfinished" else "nodes.parquet"):
+        verify_folder(tmp_path / "graph")
+
+
+def test_an_error_while_writing_leaves_the_old_folder(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "graph") as folder:
+        (folder / "old").write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "graph", overwrite=True) as folder:
+        (folder / "new").write_text("new")
+        raise ZeroDivisionError
+    assert _names(tmp_path) == ["graph"]
+    assert _names(tmp_path / "graph") == [CHECKSUMS, "old"]
+
+
+def test_an_existing_folder_is_kept_unless_told(tmp_path: Path) -> None:
+    (tmp_path / "graph").mkdir()
+    with pytest.raises(InfoAlignError, match="--overwrite"), atomic_folder(tmp_path / "graph"):
+        pytest.fail("the body must not run")
+    with atomic_folder(tmp_path / "graph", overwrite=True) as folder:
+        (folder / "new").write_text("new")
+    assert _names(tmp_path / "graph") == [CHECKSUMS, "new"]
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    """A process may write 4 kB a file; the old folder stands, and the error names the target."""
+    program = textwrap.dedent(
+        """
+        import resource, signal, sys
+        from pathlib import Path
+        from infoalign_dgl._folders import atomic_folder
+        from infoalign_dgl.errors import InfoAlignError
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        target = Path(sys.argv[1])
+        with atomic_folder(target) as folder:
+            (folder / "old").write_text("old")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        try:
+            with atomic_folder(target, overwrite=True) as folder:
+                (folder / "new").write_bytes(b"x" * 10_000)
+        except InfoAlignError as error:
+            print(error)
+        """
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "graph")], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert f"could not write '{tmp_path / 'graph'}'" in run.stdout
+    assert _names(tmp_path) == ["graph"]
+    assert _names(tmp_path / "graph") == [CHECKSUMS, "old"]
+
+
+def test_a_killed_writer_leaves_the_old_folder(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "graph") as folder:
+        (folder / "old").write_text("old")
+    program = textwrap.dedent(
+        """
+        import os, signal, sys
+        from pathlib import Path
+        from infoalign_dgl._folders import atomic_folder
+        with atomic_folder(Path(sys.argv[1]), overwrite=True) as folder:
+            (folder / "new").write_text("new")
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    run = subprocess.run([sys.executable, "-c", program, str(tmp_path / "graph")], env=os.environ)
+    assert run.returncode == -signal.SIGKILL
+    verify_folder(tmp_path / "graph")
+    assert _names(tmp_path / "graph") == [CHECKSUMS, "old"]
