@@ -1,1 +1,25 @@
-"""(docstring)."""
+"""The context graph: what it is built from, how it is built, and the folder that holds it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_EXPORTS = {
+    "BuildSpec": "infoalign_dgl.context.spec",
+    "ContextGraph": "infoalign_dgl.context.graph",
+    "EDGE_TYPES": "infoalign_dgl.context.graph",
+    "FeatureSpace": "infoalign_dgl.context.spaces",
+    "MinMaxScaler": "infoalign_dgl.context.spaces",
+    "NODE_TYPES": "infoalign_dgl.context.graph",
+    "build_context_graph": "infoalign_dgl.context.build",
+    "build_from_rows": "infoalign_dgl.context.build",
+}
+
+__all__ = list(_EXPORTS)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module 'infoalign_dgl.context' has no attribute '{name}'")
