@@ -1,0 +1,46 @@
+"""How the loss of each feature space fell during a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from infoalign_dgl.plots._axes import axes_or_new
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw_losses(run: str | Path, axes: Axes | None = None, *, window: int = 20) -> Axes:
+    """Draw the training loss of each feature space against the step, as a running mean.
+
+    Parameters
+    ----------
+    run : path
+        A run folder; its ``metrics.jsonl`` is read.
+    axes : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    window : int
+        Steps that the running mean covers.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes drawn on.
+    """
+    axes = axes_or_new(axes, (8.0, 4.5))
+    lines = [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
+    training = [line for line in lines if "losses" in line]
+    steps = np.array([line["step"] for line in training])
+    for space in training[0]["losses"]:
+        values = np.array([line["losses"][space] for line in training], dtype=float)
+        width = min(window, len(values))
+        smooth = np.convolve(values, np.ones(width) / width, mode="valid")
+        axes.plot(steps[width - 1 :], smooth, label=space)
+    axes.set(xlabel="step", ylabel="loss per dimension (nats)", title="Training loss by feature space")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
