@@ -1,0 +1,153 @@
+"""One structure per molecule: largest fragment, uncharged, as canonical SMILES and InChIKey."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from rdkit import Chem, rdBase
+from rdkit.Chem.MolStandardize import rdMolStandardize
+
+from infoalign_dgl.molecules._workers import map_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_CHARGED_ATOM = re.compile(r"\[[^\]]*[+-]")
+_Row = tuple[str | None, str | None, str | None]
+
+
+@dataclass(frozen=True)
+class Standardized:
+    """Standardized structures, row-aligned with the input.
+
+    Attributes
+    ----------
+    smiles : list of (str or None)
+        Canonical isomeric SMILES of the largest fragment, uncharged; None where the row was dropped.
+    key : list of (str or None)
+        The full InChIKey of that structure; its first 14 characters are the connectivity block that molecules
+        merge on.
+    reason : list of (str or None)
+        Why the row was dropped; None exactly where ``smiles`` and ``key`` are set.
+    """
+
+    smiles: list[str | None]
+    key: list[str | None]
+    reason: list[str | None]
+
+    def __len__(self) -> int:
+        return len(self.smiles)
+
+
+def standardize(
+    structures: Sequence[str | None],
+    *,
+    kind: Literal["smiles", "inchi"] = "smiles",
+    num_workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Standardized:
+    """Bring structures to the form in which molecules from all sources are compared.
+
+    The largest fragment is chosen (salts and solvents go), charges are neutralized where adding or removing
+    hydrogens does it and gives a possible structure, and the rest is written as canonical isomeric SMILES with its
+    InChIKey.
+
+    Parameters
+    ----------
+    structures : sequence of (str or None)
+        SMILES or InChI, one per row; anything that is not a string counts as empty.
+    kind : {"smiles", "inchi"}
+        What the strings are.
+    num_workers : int, optional
+        Processes; by default one per CPU. Fewer than 2,000 different structures are done in this process.
+    progress : callable, optional
+        Called with (structures done, different structures in all).
+
+    Returns
+    -------
+    Standardized
+        One entry per input row.
+
+    Raises
+    ------
+    ValueError
+        If ``kind`` is neither "smiles" nor "inchi".
+    """
+    if kind not in ("smiles", "inchi"):
+        raise ValueError(f"'kind' must be 'smiles' or 'inchi', not {kind!r}")
+    # NaN is what pandas puts where a cell was empty. A structure often comes in many rows (wells, replicates).
+    texts = [row.strip() if isinstance(row, str) else "" for row in structures]
+    different = list(dict.fromkeys(texts))
+    chunks = map_chunks(
+        _standardize_smiles if kind == "smiles" else _standardize_inchi,
+        different,
+        num_workers=num_workers,
+        progress=progress,
+    )
+    found = dict(zip(different, (row for chunk in chunks for row in chunk), strict=True))
+    rows = [found[text] for text in texts]
+    return Standardized([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+
+
+def _standardize_smiles(texts: list[str]) -> list[_Row]:
+    with rdBase.BlockLogs():
+        return [_standardize_one(text, Chem.MolFromSmiles, "SMILES") for text in texts]
+
+
+def _standardize_inchi(texts: list[str]) -> list[_Row]:
+    with rdBase.BlockLogs():
+        return [_standardize_one(text, Chem.MolFromInchi, "InChI") for text in texts]
+
+
+def _standardize_one(text: str, parse: Callable[..., Any], what: str) -> _Row:
+    if not text:
+        return None, None, "empty"
+    molecule = parse(text)
+    if molecule is None:
+        return None, None, _why_not(text, parse, what)
+    if molecule.GetNumAtoms() == 0:
+        return None, None, "has no atoms"
+    smiles = Chem.MolToSmiles(molecule)
+    # Most molecules need neither step, and looking is cheap. What a step changed is read back from its SMILES, so
+    # that the key is that of the SMILES and not of leftovers on the molecule object.
+    if "." in smiles:
+        molecule, smiles = _read_back(_largest_fragment().choose(molecule)) or (molecule, smiles)
+    if _CHARGED_ATOM.search(smiles):
+        molecule, smiles = _read_back(_uncharger().uncharge(molecule)) or (molecule, smiles)
+    key = Chem.MolToInchiKey(molecule)
+    if not key:
+        return None, None, "has no InChIKey (InChI does not describe wildcard atoms, among others)"
+    return smiles, key, None
+
+
+def _why_not(text: str, parse: Callable[..., Any], what: str) -> str:
+    """Tell a string that is no structure from a structure that chemistry does not allow."""
+    molecule = parse(text, sanitize=False)
+    if molecule is not None:
+        try:
+            Chem.SanitizeMol(molecule)
+        except Chem.MolSanitizeException as error:
+            return f"parses as {what} but breaks a rule of chemistry: {str(error).strip().rstrip('.')}"
+    return f"does not parse as {what}"
+
+
+def _read_back(molecule: Any) -> tuple[Any, str] | None:
+    """Write and read a molecule; None if the step before made what chemistry does not allow.
+
+    Uncharging does so to pentavalent P(-), say. The molecule then stays as it was before that step.
+    """
+    molecule = Chem.MolFromSmiles(Chem.MolToSmiles(molecule))
+    return None if molecule is None else (molecule, Chem.MolToSmiles(molecule))
+
+
+@cache
+def _largest_fragment() -> Any:
+    return rdMolStandardize.LargestFragmentChooser()
+
+
+@cache
+def _uncharger() -> Any:
+    return rdMolStandardize.Uncharger()
