@@ -1,8 +1,8 @@
 """Chunks of molecules over helper processes that import RDKit and nothing heavier.
 
 The helpers are plain child processes of this interpreter that talk pickle over pipes, not a
-``multiprocessing`` pool: a fork would copy the threads' locks of torch and DGL, and a spawned pool would import
-the caller's main script again, with whatever it imports and does at its top level.
+``multiprocessing`` pool: a fork would copy the threads' locks of torch and DGL, and a spawned pool would
+import the caller's main script again, with whatever it imports and does at its top level.
 """
 
 from __future__ import annotations
@@ -157,8 +157,8 @@ def _ask(worker: subprocess.Popen[bytes], message: Any, what: str) -> Any:
         return pickle.load(_pipe(worker.stdout))
     except (BrokenPipeError, EOFError, pickle.UnpicklingError) as error:
         raise InfoAlignError(
-            f"a worker process ended with status {worker.wait()} while it worked on {what}: its own message, if "
-            "any, stands above; use num_workers=1 to see the error itself, or fewer workers to save memory"
+            f"a worker process ended with status {worker.wait()} while it worked on {what}: its own message, "
+            "if any, stands above; use num_workers=1 to see the error itself, or fewer workers to save memory"
         ) from error
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rdkit import Chem, DataStructs, rdBase
+from rdkit import DataStructs, rdBase
 from rdkit.Chem import rdFingerprintGenerator
+
+from infoalign_dgl.molecules.parsing import parse_structure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,10 +53,10 @@ def morgan_fingerprints(
         molecules = []
         with rdBase.BlockLogs():
             for row, text in enumerate(smiles[start : start + _BATCH], start):
-                molecule = Chem.MolFromSmiles(text) if isinstance(text, str) else None
+                molecule, reason = parse_structure(text)
                 if molecule is None:
                     raise ValueError(
-                        f"row {row} ({text!r}) does not parse as SMILES: pass what 'standardize' returned"
+                        f"row {row} ({text!r}): {reason}; pass SMILES that 'standardize' returned"
                     )
                 molecules.append(molecule)
         vectors = generator.GetFingerprints(molecules, numThreads=0 if num_threads is None else num_threads)

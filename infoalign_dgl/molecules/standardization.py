@@ -11,6 +11,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from infoalign_dgl.molecules._workers import map_chunks
+from infoalign_dgl.molecules.parsing import parse_structure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,8 +53,8 @@ def standardize(
     """Bring structures to the form in which molecules from all sources are compared.
 
     The largest fragment is chosen (salts and solvents go), charges are neutralized where adding or removing
-    hydrogens does it and gives a possible structure, and the rest is written as canonical isomeric SMILES with its
-    InChIKey.
+    hydrogens does it and gives a possible structure, and the rest is written as canonical isomeric SMILES
+    with its InChIKey.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def standardize(
     """
     if kind not in ("smiles", "inchi"):
         raise ValueError(f"'kind' must be 'smiles' or 'inchi', not {kind!r}")
-    # NaN is what pandas puts where a cell was empty. A structure often comes in many rows (wells, replicates).
+    # The same structure often comes in many rows: wells, replicates. Any non-string is an empty cell.
     texts = [row.strip() if isinstance(row, str) else "" for row in structures]
     different = list(dict.fromkeys(texts))
     chunks = map_chunks(
@@ -94,25 +95,21 @@ def standardize(
 
 def _standardize_smiles(texts: list[str]) -> list[_Row]:
     with rdBase.BlockLogs():
-        return [_standardize_one(text, Chem.MolFromSmiles, "SMILES") for text in texts]
+        return [_standardize_one(text, "smiles") for text in texts]
 
 
 def _standardize_inchi(texts: list[str]) -> list[_Row]:
     with rdBase.BlockLogs():
-        return [_standardize_one(text, Chem.MolFromInchi, "InChI") for text in texts]
+        return [_standardize_one(text, "inchi") for text in texts]
 
 
-def _standardize_one(text: str, parse: Callable[..., Any], what: str) -> _Row:
-    if not text:
-        return None, None, "empty"
-    molecule = parse(text)
+def _standardize_one(text: str, kind: Literal["smiles", "inchi"]) -> _Row:
+    molecule, reason = parse_structure(text, kind)
     if molecule is None:
-        return None, None, _why_not(text, parse, what)
-    if molecule.GetNumAtoms() == 0:
-        return None, None, "has no atoms"
+        return None, None, reason
     smiles = Chem.MolToSmiles(molecule)
-    # Most molecules need neither step, and looking is cheap. What a step changed is read back from its SMILES, so
-    # that the key is that of the SMILES and not of leftovers on the molecule object.
+    # Most molecules need neither step, and looking is cheap. What a step changed is read back from its
+    # SMILES, so that the key is that of the SMILES and not of leftovers on the molecule object.
     if "." in smiles:
         molecule, smiles = _read_back(_largest_fragment().choose(molecule)) or (molecule, smiles)
     if _CHARGED_ATOM.search(smiles):
@@ -121,17 +118,6 @@ def _standardize_one(text: str, parse: Callable[..., Any], what: str) -> _Row:
     if not key:
         return None, None, "has no InChIKey (InChI does not describe wildcard atoms, among others)"
     return smiles, key, None
-
-
-def _why_not(text: str, parse: Callable[..., Any], what: str) -> str:
-    """Tell a string that is no structure from a structure that chemistry does not allow."""
-    molecule = parse(text, sanitize=False)
-    if molecule is not None:
-        try:
-            Chem.SanitizeMol(molecule)
-        except Chem.MolSanitizeException as error:
-            return f"parses as {what} but breaks a rule of chemistry: {str(error).strip().rstrip('.')}"
-    return f"does not parse as {what}"
 
 
 def _read_back(molecule: Any) -> tuple[Any, str] | None:
