@@ -71,7 +71,7 @@ class MoleculeBatch:
 
 @dataclass(frozen=True)
 class PackedMolecules:
-    """Molecular graphs side by side: molecule ``i`` is rows ``offsets[i]`` to ``offsets[i + 1]`` of flat arrays.
+    """Molecular graphs in flat arrays, where molecule ``i`` is rows ``offsets[i]`` to ``offsets[i + 1]``.
 
     Attributes
     ----------
@@ -108,9 +108,9 @@ class PackedMolecules:
         )
         if not whole:
             raise ValueError(
-                f"'atom_offsets' and 'bond_offsets' must run from 0 to the {atoms} atoms and {bonds} bonds, and count "
-                f"as many molecules, not {len(self.atom_offsets) - 1} and {len(self.bond_offsets) - 1}: build "
-                "the molecules with 'featurize'"
+                f"'atom_offsets' and 'bond_offsets' must run from 0 to the {atoms} atoms and {bonds} bonds, and "
+                f"count as many molecules, not {len(self.atom_offsets) - 1} and {len(self.bond_offsets) - 1}: "
+                "build the molecules with 'featurize'"
             )
 
     def __len__(self) -> int:
@@ -167,7 +167,7 @@ class PackedMolecules:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the arrays to a ``.npz`` file; what stood there is replaced only once the new file is whole."""
+        """Write the arrays to a ``.npz`` file; what stood there stays until the new file is whole."""
         path = Path(path)
         partial = path.with_name(f".{path.name}.partial")
         try:
@@ -191,8 +191,8 @@ class PackedMolecules:
             with np.load(path, allow_pickle=False) as stored:
                 if int(stored["format_version"]) != _FORMAT_VERSION:
                     raise SourceError(
-                        f"'{path}' has format version {int(stored['format_version'])}, and this program reads "
-                        f"{_FORMAT_VERSION}: featurize the molecules again"
+                        f"'{path}' has format version {int(stored['format_version'])}, and this program "
+                        f"reads {_FORMAT_VERSION}: featurize the molecules again"
                     )
                 return cls(**{name: stored[name] for name in _LAYOUT})
         except FileNotFoundError as error:
