@@ -1,0 +1,87 @@
+"""What a model is made of, as plain values that go into ``config.json``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from infoalign_dgl.errors import RunError
+
+ENCODER_NAMES = ("gin-virtual", "gin")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of an :class:`~infoalign_dgl.models.infoalign.InfoAlign` model.
+
+    Parameters
+    ----------
+    encoder : {"gin-virtual", "gin"}
+        Which network turns a molecule into a vector.
+    hidden : int
+        Width D of the encoder and of the latent.
+    layers : int
+        Message passing layers.
+    dropout : float
+        Probability of dropping an entry, in the encoder and in the decoders.
+    decoder_hidden_factor : int
+        A decoder's hidden layer has this many times ``hidden`` units.
+    spaces : dict of str to int
+        Feature space to number of columns d; one decoder each.
+    modality : dict of str to str
+        Feature space to the node type that carries it.
+
+    Raises
+    ------
+    RunError
+        If a value makes no sense.
+
+    References
+    ----------
+    Liu et al. 2024, Learning Molecular Representation in a Cell, appendix on implementation (the defaults).
+    """
+
+    encoder: str = "gin-virtual"
+    hidden: int = 300
+    layers: int = 5
+    dropout: float = 0.5
+    decoder_hidden_factor: int = 4
+    spaces: dict[str, int] = field(default_factory=dict)
+    modality: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.encoder not in ENCODER_NAMES:
+            raise RunError(f"'encoder' must be one of {', '.join(ENCODER_NAMES)}, not {self.encoder!r}")
+        for name, least in (("hidden", 1), ("layers", 2), ("decoder_hidden_factor", 1)):
+            if getattr(self, name) < least:
+                raise RunError(f"'{name}' must be at least {least}, not {getattr(self, name)}")
+        if not 0 <= self.dropout < 1:
+            raise RunError(f"'dropout' must be in [0, 1), not {self.dropout}")
+        if set(self.spaces) != set(self.modality):
+            raise RunError(
+                f"'spaces' and 'modality' must name the same feature spaces, not {sorted(self.spaces)} and "
+                f"{sorted(self.modality)}"
+            )
+        for name in self.spaces:
+            if not name or "." in name:
+                raise RunError(f"feature space {name!r} cannot name a decoder: give it a name without dots")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values as JSON can hold them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> ModelConfig:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        RunError
+            If a key is unknown, or a value makes no sense.
+        """
+        unknown = set(values) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise RunError(
+                f"unknown model setting {sorted(unknown)[0]!r}: the run is of another program version"
+            )
+        return cls(**values)

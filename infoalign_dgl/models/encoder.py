@@ -1,0 +1,236 @@
+"""Encoders: from a batch of molecules to one vector per molecule, through DGL or through plain torch.
+
+Both backends of an encoder share its parameters and give the same numbers. ``"dgl"`` passes messages over a
+DGL graph with dgllife's layers; ``"torch"`` does it with segment sums over the sorted arcs, which is faster
+on a CPU and runs on a GPU where DGL was installed without CUDA.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag, one_hot, relu
+
+from infoalign_dgl._dgl import dgl
+from infoalign_dgl.errors import RunError
+from infoalign_dgl.models.dropout import Dropout
+from infoalign_dgl.models.segments import Arcs, Grouping, pool, spread, sum_messages
+from infoalign_dgl.molecules import ATOM_FEATURE_SIZES, BOND_FEATURE_SIZES
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from dgllife.model.gnn.gin import GIN
+    from dgllife.model.gnn.gnn_ogb import GINOGBLayer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infoalign_dgl.molecules import MoleculeBatch
+
+Backend = Literal["dgl", "torch"]
+BACKENDS: tuple[Backend, ...] = ("dgl", "torch")
+DEFAULT_BACKEND: Backend = (
+    "torch"  # the faster one on a CPU and the only one that a CPU-only DGL leaves a GPU
+)
+
+
+def _every_bond_type(sizes: tuple[int, ...]) -> Tensor:
+    """Features of every bond type in the order of ``Arcs.by_type``, shape (T, len(sizes)), int64."""
+    return torch.cartesian_prod(*(torch.arange(size) for size in sizes))
+
+
+def _one_hot_bonds(features: Tensor, dtype: torch.dtype) -> Tensor:
+    """One-hot bond features side by side, shape (E, 13)."""
+    columns = [one_hot(features[:, column], size) for column, size in enumerate(BOND_FEATURE_SIZES)]
+    return torch.cat(columns, dim=1).to(dtype)
+
+
+def _dgl_graph(batch: MoleculeBatch) -> dgl.DGLGraph:
+    """Make one DGL graph of the batch's arrays, with the molecules' sizes that pooling needs."""
+    graph = dgl.graph((batch.edge_src, batch.edge_dst), num_nodes=len(batch.atom_features))
+    graph.set_batch_num_nodes(batch.atoms_per_molecule.to(graph.device))
+    graph.set_batch_num_edges(batch.bonds_per_molecule.to(graph.device))
+    return graph
+
+
+class VirtualNodeGIN(nn.Module):
+    """GIN with a virtual node per molecule, as the published model has it (``"gin-virtual"``).
+
+    Atoms start as the sum of nine OGB atom embeddings. In each layer the virtual node's vector is added to
+    the molecule's atoms, dgllife's ``GINOGBLayer`` passes messages, then come BatchNorm, ReLU (not in the
+    last layer), dropout and the residual; meanwhile, except in the last layer, the virtual node adds the sum
+    of its atoms (before the layer) and goes through an MLP with dropout and a residual of its own. A
+    molecule's vector is the sum of its atoms'.
+
+    Parameters
+    ----------
+    hidden : int
+        Width D.
+    layers : int
+        Message passing layers.
+    dropout : float
+        Probability of dropping an entry.
+
+    References
+    ----------
+    Liu et al. 2024, Learning Molecular Representation in a Cell, section 3.2; Hu et al. 2020, Open Graph
+    Benchmark (features and layer); Gilmer et al. 2017, Neural Message Passing for Quantum Chemistry (virtual
+    node).
+    """
+
+    _atom_offsets: Tensor
+    _bond_types: Tensor
+
+    def __init__(self, hidden: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.atom_embedding = nn.Embedding(sum(ATOM_FEATURE_SIZES), hidden)
+        self.virtual_node = nn.Parameter(torch.zeros(1, hidden))
+        bonds = sum(BOND_FEATURE_SIZES)
+        self.convs = nn.ModuleList(GINOGBLayer(hidden, bonds) for _ in range(layers))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(hidden) for _ in range(layers))
+        self.virtual_mlps = nn.ModuleList(_virtual_mlp(hidden) for _ in range(layers - 1))
+        self.dropout = Dropout(dropout)
+        first = torch.tensor([0, *ATOM_FEATURE_SIZES[:-1]]).cumsum(0)
+        self.register_buffer("_atom_offsets", first, persistent=False)
+        self.register_buffer("_bond_types", _every_bond_type(BOND_FEATURE_SIZES), persistent=False)
+        with torch.no_grad():
+            for start, size in zip(first.tolist(), ATOM_FEATURE_SIZES, strict=True):
+                bound = math.sqrt(6 / (size + hidden))  # Xavier for each feature's own table
+                self.atom_embedding.weight[start : start + size].uniform_(-bound, bound)
+
+    def forward(self, batch: MoleculeBatch, backend: Backend) -> Tensor:
+        """Return one vector per molecule, shape (B, D)."""
+        by_molecule = Grouping.of(batch.molecule, batch.num_molecules, is_sorted=True)
+        pass_messages = self._through_dgl(batch) if backend == "dgl" else self._through_torch(batch)
+        h = embedding_bag(batch.atom_features + self._atom_offsets, self.atom_embedding.weight, mode="sum")
+        virtual = self.virtual_node.expand(batch.num_molecules, -1)
+        last = len(self.convs) - 1
+        for layer, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            h = h + spread(virtual, by_molecule)
+            update = norm(pass_messages(conv, h))
+            if layer < last:
+                update = relu(update)
+                pooled = pool(h, by_molecule) + virtual
+                virtual = virtual + self.dropout(self.virtual_mlps[layer](pooled))
+            h = h + self.dropout(update)
+        return pool(h, by_molecule)
+
+    def _through_dgl(self, batch: MoleculeBatch) -> Callable[[Any, Tensor], Tensor]:
+        graph = _dgl_graph(batch)
+        bonds = _one_hot_bonds(batch.bond_features, self.atom_embedding.weight.dtype)
+
+        def pass_messages(conv: Any, h: Tensor) -> Tensor:
+            updated: Tensor = conv(graph, h, bonds)
+            return updated
+
+        return pass_messages
+
+    def _through_torch(self, batch: MoleculeBatch) -> Callable[[Any, Tensor], Tensor]:
+        arcs = Arcs.of(batch, BOND_FEATURE_SIZES)
+        bond_types = _one_hot_bonds(self._bond_types, self.atom_embedding.weight.dtype)
+
+        def pass_messages(conv: Any, h: Tensor) -> Tensor:
+            # The linear layer of a one-hot row is a look-up: one row per bond type instead of one per arc.
+            heard = sum_messages(h, conv.project_in_edge_feats(bond_types).to(h.dtype), arcs)
+            updated: Tensor = conv.project_out(heard + (1 + conv.eps) * h)
+            return updated
+
+        return pass_messages
+
+
+def _virtual_mlp(hidden: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(hidden, 2 * hidden),
+        nn.BatchNorm1d(2 * hidden),
+        nn.ReLU(),
+        nn.Linear(2 * hidden, hidden),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+    )
+
+
+class PlainGIN(nn.Module):
+    """dgllife's ``GIN`` on OGB features with sum pooling (``"gin"``).
+
+    Its layers sum over neighbours only, so each atom gets a self-loop with a bond type of its own (one more
+    than OGB's five), as its authors do; without it an atom would not hear itself, and a molecule of one atom
+    would be a constant.
+
+    Parameters
+    ----------
+    hidden : int
+        Width D.
+    layers : int
+        Message passing layers.
+    dropout : float
+        Probability of dropping an entry.
+
+    References
+    ----------
+    Hu et al. 2020, Strategies for Pre-training Graph Neural Networks.
+    """
+
+    _atom_offsets: Tensor
+    _bond_types: Tensor
+
+    def __init__(self, hidden: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        first, *others = BOND_FEATURE_SIZES
+        self._bond_sizes = (first + 1, *others)
+        self._self_loop = (first, *(0 for _ in others))
+        self.gin = GIN(list(ATOM_FEATURE_SIZES), list(self._bond_sizes), layers, hidden, dropout=dropout)
+        self.gin.dropout = Dropout(dropout)
+        offsets = torch.tensor([0, *ATOM_FEATURE_SIZES[:-1]]).cumsum(0)
+        self.register_buffer("_atom_offsets", offsets, persistent=False)
+        self.register_buffer("_bond_types", _every_bond_type(self._bond_sizes), persistent=False)
+
+    def forward(self, batch: MoleculeBatch, backend: Backend) -> Tensor:
+        """Return one vector per molecule, shape (B, D)."""
+        by_molecule = Grouping.of(batch.molecule, batch.num_molecules, is_sorted=True)
+        atoms = self._through_dgl(batch) if backend == "dgl" else self._through_torch(batch)
+        return pool(atoms, by_molecule)
+
+    def _through_dgl(self, batch: MoleculeBatch) -> Tensor:
+        graph = dgl.add_self_loop(_dgl_graph(batch))
+        loop = batch.bond_features.new_tensor([self._self_loop]).expand(len(batch.atom_features), -1)
+        bonds = torch.cat([batch.bond_features, loop])
+        atoms: Tensor = self.gin(graph, list(batch.atom_features.T), list(bonds.T))
+        return atoms
+
+    def _through_torch(self, batch: MoleculeBatch) -> Tensor:
+        arcs = Arcs.of(batch, self._bond_sizes)
+        table = torch.cat([embedding.weight for embedding in self.gin.node_embeddings])
+        h = embedding_bag(batch.atom_features + self._atom_offsets, table, mode="sum")
+        loop = self._bond_types.new_tensor(self._self_loop)
+        for layer in self.gin.gnn_layers:
+            bonds = _embed_bonds(layer, self._bond_types)
+            neighbours = spread(h, arcs.by_src) + spread(bonds, arcs.by_type)
+            heard = pool(neighbours, arcs.by_dst) + h + _embed_bonds(layer, loop[None])
+            update = layer.bn(layer.mlp(heard))
+            h = self.gin.dropout(update if layer.activation is None else layer.activation(update))
+        return h
+
+
+def _embed_bonds(layer: Any, features: Tensor) -> Tensor:
+    columns = [embedding(features[:, column]) for column, embedding in enumerate(layer.edge_embeddings)]
+    return torch.stack(columns).sum(0)
+
+
+ENCODERS: dict[str, type[VirtualNodeGIN] | type[PlainGIN]] = {"gin-virtual": VirtualNodeGIN, "gin": PlainGIN}
+
+
+def make_encoder(name: str, *, hidden: int, layers: int, dropout: float) -> nn.Module:
+    """Make the encoder of that name.
+
+    Raises
+    ------
+    RunError
+        If there is none of that name.
+    """
+    if name not in ENCODERS:
+        raise RunError(f"'encoder' must be one of {', '.join(ENCODERS)}, not {name!r}")
+    return ENCODERS[name](hidden, layers, dropout)

@@ -1,0 +1,125 @@
+"""``InfoAlign``: encoder, bottleneck and one decoder per feature space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from infoalign_dgl.errors import RunError
+from infoalign_dgl.models.bottleneck import Bottleneck, Latent
+from infoalign_dgl.models.decoders import Decoder
+from infoalign_dgl.models.encoder import BACKENDS, DEFAULT_BACKEND, Backend, make_encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from infoalign_dgl.models.config import ModelConfig
+    from infoalign_dgl.molecules import MoleculeBatch
+
+
+class InfoAlign(nn.Module):
+    """From a molecule's structure to a Gaussian latent, and from a latent to what the molecule does in cells.
+
+    The state dict's names are ``encoder.*``, ``bottleneck.linear.*`` and
+    ``decoders.<space>.{expand,norm,output}.*``.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Sizes, encoder and feature spaces.
+
+    References
+    ----------
+    Liu et al. 2024, Learning Molecular Representation in a Cell, section 3.2.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = make_encoder(
+            config.encoder, hidden=config.hidden, layers=config.layers, dropout=config.dropout
+        )
+        self.bottleneck = Bottleneck(config.hidden)
+        wide = config.decoder_hidden_factor * config.hidden
+        self.decoders = nn.ModuleDict()
+        for name, columns in config.spaces.items():
+            self.decoders[name] = Decoder(config.hidden, wide, columns, config.dropout)
+
+    def initialise_outputs(self, means: Mapping[str, np.ndarray]) -> None:
+        """Let every decoder start at its space's column means, see :meth:`Decoder.initialise_output`.
+
+        Parameters
+        ----------
+        means : mapping of str to np.ndarray
+            Per feature space, shape (d,).
+        """
+        for name in self.config.spaces:
+            decoder = self._decoder(name)
+            decoder.initialise_output(torch.as_tensor(means[name], dtype=decoder.output.bias.dtype))
+
+    def encode(self, batch: MoleculeBatch, *, backend: Backend | None = None) -> Latent:
+        """Return the latent of each molecule of a batch.
+
+        Parameters
+        ----------
+        batch : MoleculeBatch
+            B molecules.
+        backend : {"dgl", "torch"}, optional
+            What passes the messages; both give the same numbers.
+
+        Returns
+        -------
+        Latent
+            mu and sigma of shape (B, D), float32.
+
+        Raises
+        ------
+        RunError
+            In training, if the batch has fewer than two molecules; or if the backend is unknown.
+        """
+        chosen = DEFAULT_BACKEND if backend is None else backend
+        if chosen not in BACKENDS:
+            raise RunError(f"'backend' must be one of {', '.join(BACKENDS)}, not {chosen!r}")
+        if self.training and batch.num_molecules < 2:
+            raise RunError(
+                f"a training batch has {batch.num_molecules} molecule(s) and BatchNorm needs at least 2: "
+                f"use a larger batch, or call eval() for embedding"
+            )
+        latent: Latent = self.bottleneck(self.encoder(batch, chosen))
+        return latent
+
+    def decode(self, space: str, z: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return a feature space's logits.
+
+        Parameters
+        ----------
+        space : str
+            The feature space.
+        z : Tensor
+            Shape (B, D), latents of the whole batch.
+        rows : Tensor or None
+            Shape (R,), int64 positions in the batch whose logits are wanted; None for all.
+
+        Returns
+        -------
+        Tensor
+            Shape (R, d).
+
+        Raises
+        ------
+        RunError
+            If the model has no decoder for the space.
+        """
+        logits: Tensor = self._decoder(space)(z, rows)
+        return logits
+
+    def _decoder(self, space: str) -> Decoder:
+        if space not in self.decoders:
+            raise RunError(f"no decoder for feature space {space!r}: this model has {list(self.decoders)}")
+        decoder = self.decoders[space]
+        assert isinstance(decoder, Decoder)
+        return decoder
