@@ -108,9 +108,9 @@ class PackedMolecules:
         )
         if not whole:
             raise ValueError(
-                f"'atom_offsets' and 'bond_offsets' must run from 0 to the {atoms} atoms and {bonds} bonds, and "
-                f"count as many molecules, not {len(self.atom_offsets) - 1} and {len(self.bond_offsets) - 1}: "
-                "build the molecules with 'featurize'"
+                f"'atom_offsets' and 'bond_offsets' must run from 0 to the {atoms} atoms and {bonds} bonds, "
+                f"over as many molecules, not {len(self.atom_offsets) - 1} and {len(self.bond_offsets) - 1}; "
+                "build them with 'featurize'"
             )
 
     def __len__(self) -> int:
