@@ -1,8 +1,154 @@
-"""Builds ``infoalign_dgl._native``; everything else about the package stands in ``pyproject.toml``."""
+"""Builds ``infoalign_dgl._native``; everything else about the package stands in ``pyproject.toml``.
 
-from setuptools import find_packages, setup
+Environment
+-----------
+INFOALIGN_CUDA : "auto" (default), "0" or "1"
+    Compile the CUDA sources where ``nvcc`` is found, never, or fail where that does not work.
+
+Without a working C++ compiler the package installs all the same, and walks run on numba.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nanobind
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+NANOBIND = Path(nanobind.include_dir()).parent
+INCLUDES = [ROOT / "csrc" / "include", NANOBIND / "include", NANOBIND / "ext" / "robin_map" / "include"]
+# No -march: what a processor offers beyond x86-64 is chosen at run time. No contraction: the same bits everywhere.
+CXX_FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-ffp-contract=off",
+    "-DNDEBUG",
+    "-Wall",
+    "-Wextra",
+]
+NANOBIND_FLAGS = ["-Os", "-fno-strict-aliasing", "-ffunction-sections", "-fdata-sections", "-w"]
+CUDA_FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "-fmad=false",
+    "-cudart",
+    "static",
+    "-Xcompiler",
+    "-fPIC,-fvisibility=hidden",
+]
+CUDA_TARGETS = [
+    *("-gencode", "arch=compute_80,code=sm_80"),
+    *("-gencode", "arch=compute_90,code=sm_90"),
+    *("-gencode", "arch=compute_90,code=compute_90"),
+]
+
+
+class BuildNative(build_ext):
+    """Compile the sources side by side, CUDA's with nvcc where it is wanted and found."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile and link one extension."""
+        objects = Path(self.build_temp) / "native"
+        objects.mkdir(parents=True, exist_ok=True)
+        cuda = self._compile_cuda(objects)
+        ext.define_macros = [("INFOALIGN_WITH_CUDA", "1")] if cuda else []
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            compiled = list(pool.map(lambda source: self._compile(ext, source), ext.sources))
+        target = Path(self.get_ext_fullpath(ext.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Linked aside and renamed, so that a process that has the old module loaded keeps it whole.
+        partial = target.with_name(f".{target.name}.partial")
+        self.compiler.link_shared_object(
+            [name for names in compiled for name in names] + [str(name) for name in cuda],
+            str(partial),
+            libraries=["cudart_static", "dl", "rt", "pthread"] if cuda else ["pthread"],
+            library_dirs=[str(_cuda_root() / "lib64")] if cuda else [],
+            extra_postargs=["-Wl,--gc-sections", "-Wl,-s", "-Wl,--exclude-libs,ALL"],
+            target_lang="c++",
+        )
+        partial.replace(target)
+
+    def _compile(self, ext: Extension, source: str) -> list[str]:
+        flags = [*CXX_FLAGS, *(NANOBIND_FLAGS if Path(source).name == "nb_combined.cpp" else [])]
+        # A path outside the project would end up outside the build folder.
+        relative = os.path.relpath(source, ROOT)
+        folder = "nanobind" if relative.startswith("..") or "site-packages" in relative else "native"
+        return self.compiler.compile(
+            [source],
+            output_dir=str(Path(self.build_temp) / folder),
+            macros=ext.define_macros,
+            include_dirs=[str(path) for path in INCLUDES] + self.include_dirs,
+            extra_postargs=flags,
+        )
+
+    def _compile_cuda(self, objects: Path) -> list[Path]:
+        """Objects of the CUDA sources, or none where they are not wanted or cannot be compiled."""
+        wanted = os.environ.get("INFOALIGN_CUDA", "auto")
+        if wanted not in {"auto", "0", "1"}:
+            raise SystemExit(f"INFOALIGN_CUDA is '{wanted}': set it to auto, 0 or 1")
+        if wanted == "0":
+            return []
+        nvcc = shutil.which("nvcc")
+        if nvcc is None:
+            if wanted == "1":
+                raise SystemExit(
+                    "INFOALIGN_CUDA is 1 but no nvcc was found: put it on PATH, or set INFOALIGN_CUDA=0"
+                )
+            return []
+        made = []
+        for source in sorted((ROOT / "csrc" / "cuda").glob("*.cu")):
+            made.append(objects / f"{source.stem}.cu.o")
+            command = [
+                nvcc,
+                *CUDA_FLAGS,
+                *CUDA_TARGETS,
+                f"-I{ROOT / 'csrc' / 'include'}",
+                "--threads",
+                "2",
+                "-c",
+            ]
+            if subprocess.run([*command, str(source), "-o", str(made[-1])], check=False).returncode != 0:
+                if wanted == "1":
+                    raise SystemExit(
+                        f"nvcc could not compile {source.name}: see above, or set INFOALIGN_CUDA=0"
+                    )
+                print(f"note: nvcc could not compile {source.name}; building without CUDA", file=sys.stderr)
+                return []
+        return made
+
+
+def _cuda_root() -> Path:
+    """The folder that holds nvcc's own libraries, also where nvcc on PATH is a script that calls the real one."""
+    lines = subprocess.run(
+        [str(shutil.which("nvcc")), "--dryrun", "-c", "-x", "cu", os.devnull],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stderr.splitlines()
+    tops = [line.split("TOP=", 1)[1] for line in lines if line.startswith("#$ TOP=")]
+    return Path(tops[0]).resolve() if tops else Path(str(shutil.which("nvcc"))).resolve().parents[1]
+
+
+def _sources() -> list[str]:
+    own = [*(ROOT / "csrc" / "bindings").glob("*.cpp"), *(ROOT / "csrc" / "cpu").glob("*.cpp")]
+    return [
+        str(Path(nanobind.source_dir()) / "nb_combined.cpp"),
+        *(str(path.relative_to(ROOT)) for path in sorted(own)),
+    ]
+
 
 setup(
     packages=[*find_packages(include=["infoalign_dgl", "infoalign_dgl.*"]), "infoalign_dgl.cli"],
     package_dir={"infoalign_dgl.cli": "cli"},
+    ext_modules=[Extension("infoalign_dgl._native", _sources(), language="c++", optional=True)],
+    cmdclass={"build_ext": BuildNative},
 )

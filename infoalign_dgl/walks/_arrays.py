@@ -1,0 +1,65 @@
+"""What walk functions accept as an array: numpy, torch on any device, or a sequence; torch is never imported here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+from infoalign_dgl.errors import WalkError
+
+
+def is_tensor(value: object) -> bool:
+    """Whether ``value`` is a torch tensor, asked without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def to_numpy(value: Any) -> np.ndarray:
+    """Give ``value`` as a numpy array, sharing memory where that is possible."""
+    if is_tensor(value):
+        return value.detach().cpu().numpy()
+    return np.asarray(value)
+
+
+def to_ids(value: Any, name: str) -> np.ndarray:
+    """Give one-dimensional integer ids as contiguous int64.
+
+    Raises
+    ------
+    WalkError
+        If ``value`` is not one-dimensional, or not of an integer type.
+    """
+    array = to_numpy(value)
+    if array.ndim != 1:
+        raise WalkError(
+            f"'{name}' must have one dimension, not shape {tuple(array.shape)}: pass a flat array of ids"
+        )
+    if array.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    if array.dtype.kind not in "iu":
+        raise WalkError(f"'{name}' must hold integers, not {array.dtype}: convert it, to int64 say")
+    if array.dtype == np.uint64 and int(array.max()) > np.iinfo(np.int64).max:
+        raise WalkError(
+            f"'{name}' must fit into int64, but its largest value is {int(array.max())}: check the ids"
+        )
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def resolve_threads(num_threads: int | None) -> int:
+    """Give the number of threads to use: as asked, or one for each processor this process may run on.
+
+    Raises
+    ------
+    WalkError
+        If ``num_threads`` is given and below 1.
+    """
+    if num_threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if num_threads < 1:
+        raise WalkError(
+            f"'num_threads' must be at least 1, not {num_threads}: leave it out to use every processor"
+        )
+    return num_threads

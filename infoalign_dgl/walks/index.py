@@ -1,0 +1,285 @@
+"""The graph as walks see it: compressed sparse rows of weighted arcs over global node ids."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from infoalign_dgl.errors import WalkError
+from infoalign_dgl.walks import _packing
+from infoalign_dgl.walks._arrays import resolve_threads, to_ids, to_numpy
+from infoalign_dgl.walks.native import as_words, load_native
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+_NARROW_NODES = 2**31
+_NARROW_ARCS = 2**32
+
+
+class WalkIndex:
+    """Arcs sorted by their start node, targets and weights packed side by side.
+
+    Made by :meth:`from_edges` or :meth:`from_csr`; its arrays are not to be written to.
+
+    Attributes
+    ----------
+    num_nodes : int
+        Number of nodes N.
+    num_arcs : int
+        Number of arcs A.
+    indptr : np.ndarray
+        (N+1,) int64: the arcs of node v are ``indptr[v]`` to ``indptr[v + 1] - 1``.
+    indices : np.ndarray
+        (A,) int32 or int64 targets, a view of ``arcs``.
+    weight : np.ndarray
+        (A,) float32 weights in [0, 1], a view of ``arcs``.
+    edge_ids : np.ndarray
+        (A,) int64 edge of each arc.
+    arcs : np.ndarray
+        (A,) records (target, weight); 8 bytes each below 2^31 nodes, else 16.
+    offsets : np.ndarray
+        (N+1,) ``indptr`` as uint32 where the number of arcs allows, else int64.
+    wide : bool
+        Whether targets take 64 bits.
+    stored_edge_ids : np.ndarray or None
+        ``edge_ids``, or None where an arc's position is its edge's id.
+    """
+
+    def __init__(self, indptr: np.ndarray, arcs: np.ndarray, edge_ids: np.ndarray | None) -> None:
+        self.indptr = indptr
+        self.arcs = arcs
+        self.stored_edge_ids = edge_ids
+        narrow = len(arcs) < _NARROW_ARCS
+        self.offsets = indptr.astype(np.uint32) if narrow else indptr
+        self._alias_arcs: np.ndarray | None = None
+        self._devices: dict[tuple[str, str], Any] = {}
+
+    @classmethod
+    def from_edges(cls, src: ArrayLike, dst: ArrayLike, weight: ArrayLike, num_nodes: int) -> WalkIndex:
+        """Index arcs given in any order; they are taken as they are, not made symmetric.
+
+        Parameters
+        ----------
+        src, dst : array_like
+            (E,) integer node ids in [0, num_nodes): arc k leads from ``src[k]`` to ``dst[k]``. Numpy or torch.
+        weight : array_like
+            (E,) weights in [0, 1], kept as float32.
+        num_nodes : int
+            Number of nodes.
+
+        Returns
+        -------
+        WalkIndex
+            Within a node the arcs stay in the given order; the edge id of an arc is its given position.
+
+        Raises
+        ------
+        WalkError
+            If the shapes differ, an id is out of range, a weight is not in [0, 1], or a node has over 2^31 arcs.
+        """
+        count = _node_count(num_nodes)
+        sources, targets = to_ids(src, "src"), to_ids(dst, "dst")
+        weights = _weights(weight)
+        for name, array in (("dst", targets), ("weight", weights)):
+            if array.shape != sources.shape:
+                raise WalkError(
+                    f"'src' has {len(sources)} entries but '{name}' has {len(array)}: pass one per arc"
+                )
+        wide = count >= _NARROW_NODES
+        indptr = np.zeros(count + 1, dtype=np.int64)
+        arcs = np.empty(len(sources), dtype=_packing.arc_type(wide=wide))
+        edge_ids = np.empty(len(sources), dtype=np.int64)
+        native = load_native()
+        if native is not None:
+            fault = native.pack_edges(sources, targets, weights, indptr, as_words(arcs), edge_ids, wide)
+        else:
+            fault = _packing.pack_edges(sources, targets, weights, indptr, arcs, edge_ids)
+        values = {"src": sources, "dst": targets, "weight": weights, "indptr": indptr, "indices": targets}
+        _packing.raise_fault(fault, values, count, target_name="dst")
+        return cls(indptr, arcs, edge_ids)
+
+    @classmethod
+    def from_csr(
+        cls, indptr: ArrayLike, indices: ArrayLike, weight: ArrayLike, edge_ids: ArrayLike | None = None
+    ) -> WalkIndex:
+        """Index arcs that are sorted by their start node already.
+
+        Parameters
+        ----------
+        indptr : array_like
+            (N+1,) integers from 0 to A that never fall: where each node's arcs begin.
+        indices : array_like
+            (A,) integer targets in [0, N).
+        weight : array_like
+            (A,) weights in [0, 1], kept as float32.
+        edge_ids : array_like, optional
+            (A,) integers >= 0, the edge of each arc; arcs of one edge may share it. Default: the arc's position.
+
+        Raises
+        ------
+        WalkError
+            If the shapes differ, ``indptr`` is not as above, an id is out of range, a weight is not in [0, 1], or a
+            node has over 2^31 arcs.
+        """
+        pointers, targets = to_ids(indptr, "indptr"), to_ids(indices, "indices")
+        weights = _weights(weight)
+        if len(pointers) == 0:
+            raise WalkError(
+                "'indptr' is empty: it needs one entry more than there are nodes, the first of them 0"
+            )
+        if weights.shape != targets.shape:
+            raise WalkError(
+                f"'indices' has {len(targets)} entries but 'weight' has {len(weights)}: pass one per arc"
+            )
+        edges = None if edge_ids is None else _edge_ids(edge_ids, len(targets))
+        count = len(pointers) - 1
+        wide = count >= _NARROW_NODES
+        arcs = np.empty(len(targets), dtype=_packing.arc_type(wide=wide))
+        native = load_native()
+        if native is not None:
+            fault = native.pack_csr(pointers, targets, weights, as_words(arcs), wide)
+        else:
+            fault = _packing.pack_csr(pointers, targets, weights, arcs)
+        values = {"indptr": pointers, "indices": targets, "weight": weights}
+        _packing.raise_fault(fault, values, count, target_name="indices")
+        # A copy where the caller's own array came through, so that writing to it later cannot break the index.
+        own = pointers.copy() if np.may_share_memory(pointers, to_numpy(indptr)) else pointers
+        if edges is not None and np.may_share_memory(edges, to_numpy(edge_ids)):
+            edges = edges.copy()
+        return cls(own, arcs, edges)
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes N."""
+        return len(self.indptr) - 1
+
+    @property
+    def num_arcs(self) -> int:
+        """Number of arcs A."""
+        return len(self.arcs)
+
+    @property
+    def wide(self) -> bool:
+        """Whether targets take 64 bits."""
+        return self.arcs.dtype.itemsize > _packing.arc_type(wide=False).itemsize
+
+    @property
+    def indices(self) -> np.ndarray:
+        """(A,) targets."""
+        return self.arcs["target"]
+
+    @property
+    def weight(self) -> np.ndarray:
+        """(A,) float32 weights."""
+        return self.arcs["weight"]
+
+    @property
+    def edge_ids(self) -> np.ndarray:
+        """(A,) int64 edge of each arc."""
+        if self.stored_edge_ids is None:
+            return np.arange(self.num_arcs, dtype=np.int64)
+        return self.stored_edge_ids
+
+    def alias_arcs(self) -> np.ndarray:
+        """Arcs with their alias tables, built on first use: (A,) records (target, weight, threshold, alias).
+
+        Column k of a node is taken with a 32-bit random word below ``threshold``, else the node's arc number
+        ``alias``; alias 2^32 - 1 marks a node whose weights sum to 0.
+        """
+        if self._alias_arcs is None:
+            out = np.empty(self.num_arcs, dtype=_packing.alias_type(wide=self.wide))
+            native = load_native()
+            if native is not None:
+                native.build_alias(
+                    self.indptr, as_words(self.arcs), as_words(out), self.wide, resolve_threads(None)
+                )
+            else:
+                from infoalign_dgl.walks import numba_backend
+
+                numba_backend.build_alias(self, out)
+            self._alias_arcs = out
+        return self._alias_arcs
+
+    def on_device(self, device: Any, *, weighted: bool, edge_ids: bool) -> dict[str, Any]:
+        """Give the arrays of a walk as tensors on a torch device, copied there once.
+
+        Parameters
+        ----------
+        device : torch.device
+            Where the walk runs.
+        weighted : bool
+            Alias tables instead of plain arcs.
+        edge_ids : bool
+            Edge ids too.
+
+        Returns
+        -------
+        dict
+            ``offsets``, ``arcs`` (64-bit words) and ``edge_ids`` (None where they are not needed).
+        """
+        import torch
+
+        def copy(name: str, array: np.ndarray) -> Any:
+            key = (str(device), name)
+            if key not in self._devices:
+                # Signed views of the same bits: torch knows few unsigned types.
+                signed = array.view(np.int32 if array.dtype.itemsize == 4 else np.int64)
+                self._devices[key] = torch.from_numpy(signed).to(device)
+            return self._devices[key]
+
+        kept = self.stored_edge_ids
+        return {
+            "offsets": copy("offsets", self.offsets),
+            "arcs": copy("alias_arcs", as_words(self.alias_arcs()))
+            if weighted
+            else copy("arcs", as_words(self.arcs)),
+            "edge_ids": copy("edge_ids", kept) if edge_ids and kept is not None else None,
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle without what can be made again, device memory above all."""
+        return {**self.__dict__, "_alias_arcs": None, "_devices": {}}
+
+    def __repr__(self) -> str:
+        return f"WalkIndex(num_nodes={self.num_nodes}, num_arcs={self.num_arcs})"
+
+
+def _node_count(num_nodes: int) -> int:
+    try:
+        count = operator.index(num_nodes)
+    except TypeError:
+        raise WalkError(
+            f"'num_nodes' must be an integer, not {num_nodes!r}: pass the number of nodes"
+        ) from None
+    if count < 0:
+        raise WalkError(f"'num_nodes' must not be negative, but is {count}: pass the number of nodes")
+    return count
+
+
+def _weights(weight: ArrayLike) -> np.ndarray:
+    array = to_numpy(weight)
+    if array.ndim != 1:
+        raise WalkError(
+            f"'weight' must have one dimension, not shape {tuple(array.shape)}: pass one weight per arc"
+        )
+    if array.dtype.kind not in "fiub":
+        raise WalkError(f"'weight' must hold numbers, not {array.dtype}: pass one weight in [0, 1] per arc")
+    if array.dtype == np.float64:
+        # Rounding to float32 would let 1 + 1e-9 pass as 1.
+        _packing.raise_fault(_packing.first_bad_weight(array), {"weight": array}, 0, target_name="dst")
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _edge_ids(edge_ids: ArrayLike, num_arcs: int) -> np.ndarray:
+    array = to_ids(edge_ids, "edge_ids")
+    if len(array) != num_arcs:
+        raise WalkError(f"'indices' has {num_arcs} entries but 'edge_ids' has {len(array)}: pass one per arc")
+    if num_arcs and int(array.min()) < 0:
+        position = int(np.argmax(array < 0))
+        raise WalkError(
+            f"'edge_ids' must not be negative, but position {position} holds {array[position]}: check them"
+        )
+    return array
