@@ -1,0 +1,282 @@
+"""Tables in, context graph out: the whole pipeline, stage by stage."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from infoalign_dgl.context.edges import EdgeBook, centred_rows, check_weights, similarity_edges
+from infoalign_dgl.context.gene_edges import (
+    closed_genes,
+    expression_edges,
+    gene_gene_edges,
+    gene_ids,
+    gene_measured,
+    molecule_gene_edges,
+)
+from infoalign_dgl.context.graph import FINGERPRINT, ContextGraph
+from infoalign_dgl.context.identity import Molecules, identify
+from infoalign_dgl.context.profiles import (
+    Aggregated,
+    Measured,
+    aggregate_spaces,
+    finish_space,
+    profile_nodes,
+)
+from infoalign_dgl.context.spaces import FeatureSpace
+from infoalign_dgl.context.spec import BuildSettings, BuildSpec, read_spec
+from infoalign_dgl.context.spec_rows import read_spec_rows
+from infoalign_dgl.errors import GraphError, SpecError
+from infoalign_dgl.molecules import morgan_fingerprints
+from infoalign_dgl.sources.reference_layout import read_reference_layout
+from infoalign_dgl.sources.simulated import DEFAULT_MOLECULES, simulation_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infoalign_dgl.sources.rows import ContextRows
+
+    Progress = Callable[[str, int, int], None]
+
+TARGET_RADIUS, SIMILARITY_RADIUS, FINGERPRINT_BITS = 4, 2, 1024
+PROFILE_RELATION = {"gene_expression": "induces", "morphology": "perturbs"}
+
+
+def build_context_graph(
+    spec: str | Path | BuildSpec,
+    *,
+    data_root: str | Path | None = None,
+    num_workers: int | None = None,
+    progress: Progress | None = None,
+) -> ContextGraph:
+    """Build a context graph from tables on disk, or from the simulator.
+
+    Parameters
+    ----------
+    spec : str, Path or BuildSpec
+        A TOML file, ``reference:DIR`` for a folder in the published implementation's raw layout, or ``simulated``
+        (``simulated:N`` for N molecules).
+    data_root : str or Path, optional
+        Where the spec's paths start; by default the TOML file's folder.
+    num_workers : int, optional
+        Processes for standardizing molecules.
+    progress : callable, optional
+        Called with (stage, done, total).
+
+    Returns
+    -------
+    ContextGraph
+        With its ``report``: for every table, rows read = rows used + rows dropped, by reason.
+
+    Raises
+    ------
+    SpecError, SourceError, GraphError
+        If the spec is wrong, a table cannot be read, or nothing remains to build from.
+
+    References
+    ----------
+    Liu et al. 2024, Learning Molecular Representation in a Cell, section 3.1.
+    """
+    read_progress = None if progress is None else partial(progress, "reading tables")
+    settings: BuildSettings = BuildSettings()
+    if isinstance(spec, BuildSpec):
+        settings, rows = spec, read_spec_rows(spec, Path(data_root or "."), progress=read_progress)
+    elif str(spec).startswith("reference:"):
+        rows = read_reference_layout(Path(str(spec).removeprefix("reference:")))
+    elif str(spec) == "simulated" or str(spec).startswith("simulated:"):
+        from infoalign_dgl.sources.simulate import simulate
+
+        rows = simulation_rows(simulate(_simulated_size(str(spec))))
+    else:
+        settings = read_spec(spec)
+        rows = read_spec_rows(settings, Path(data_root or Path(spec).parent), progress=read_progress)
+    return build_from_rows(rows, settings, num_workers=num_workers, progress=progress)
+
+
+def build_from_rows(
+    rows: ContextRows,
+    settings: BuildSettings | None = None,
+    *,
+    num_workers: int | None = None,
+    progress: Progress | None = None,
+) -> ContextGraph:
+    """Build a context graph from rows in memory.
+
+    Parameters
+    ----------
+    rows : ContextRows
+        From any source. Their accounts are filled in.
+    settings : BuildSettings, optional
+        Similarity and graph settings; the defaults if left out.
+    num_workers, progress
+        As for :func:`build_context_graph`.
+
+    Raises
+    ------
+    SourceError
+        If an edge's weight is NaN or outside [0, 1].
+    GraphError
+        If no molecule remains.
+    """
+    settings = BuildSettings() if settings is None else settings
+    tell: Progress = progress if progress is not None else _silent
+    weights = {id(table): check_weights(table) for table in (*rows.gene_gene, *rows.molecule_gene)}
+    molecules = identify(
+        rows,
+        settings.graph.identity,
+        num_workers=num_workers,
+        progress=partial(tell, "standardizing molecules"),
+    )
+    warnings: list[str] = []
+    tell("joining feature spaces", 0, 1)
+    profiles = aggregate_spaces(_measured(rows, molecules), warnings)
+    known = closed_genes(rows.genes)
+    gene_profiles = aggregate_spaces(gene_measured(rows.gene_profiles, known), warnings)
+    gene_edges = [
+        *(gene_gene_edges(table, weights[id(table)], known) for table in rows.gene_gene),
+        *(molecule_gene_edges(table, molecules, weights[id(table)], known) for table in rows.molecule_gene),
+    ]
+    derived, cuts = expression_edges(profiles, settings.graph.regulates_top, known)
+    genes = gene_ids([*gene_edges, *derived], gene_profiles, known)
+    nodes = _node_tables(rows, molecules, profiles, genes)
+    tell("joining feature spaces", 1, 1)
+
+    book = EdgeBook()
+    for edges in (*gene_edges, *derived):
+        edges.add_to(book, genes)
+    spaces, similarity = _spaces(profiles, gene_profiles, nodes, genes, book, settings, tell)
+    edges_by_type = book.merged()
+    _warn(rows, similarity, warnings)
+    report = {
+        "tables": [account.to_json() for account in rows.accounts()],
+        "spaces": {space.name: space.report for space in (*profiles, *gene_profiles)},
+        "similarity": similarity,
+        "expression_edges": cuts,
+        "edges": book.report,
+        "warnings": warnings,
+    }
+    _check_accounts(rows)
+    schema = {"spec": settings.model_dump(mode="json"), "similarity": similarity}
+    return ContextGraph.from_edges(edges_by_type, nodes, spaces, schema, report)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Stand in for a progress callback."""
+
+
+def _simulated_size(spec: str) -> int:
+    _, _, size = spec.partition(":")
+    if not size:
+        return DEFAULT_MOLECULES
+    if not size.isdecimal() or int(size) < 1:
+        raise SpecError(
+            f"'{spec}' should be simulated or simulated:N with N the number of molecules, at least 1"
+        )
+    return int(size)
+
+
+def _measured(rows: ContextRows, molecules: Molecules) -> list[Measured]:
+    """Profiles with their molecules; rows whose molecule is unknown are left out (and were counted)."""
+    tables = []
+    for table in rows.profiles:
+        owners = molecules.of(table.molecules)
+        keep = owners >= 0
+        values, numbers = table.values[keep], table.numbers[keep]
+        tables.append(
+            Measured(
+                table.account, table.node_type, table.space, table.columns, values, owners[keep], numbers
+            )
+        )
+    return tables
+
+
+def _node_tables(
+    rows: ContextRows, molecules: Molecules, profiles: list[Aggregated], genes: np.ndarray
+) -> dict[str, pd.DataFrame]:
+    symbols = dict(rows.symbols)
+    for table in rows.genes:
+        symbols.update((g, s) for g, s in zip(table.genes, table.symbols, strict=True) if g and s)
+    keys = [str(gene) for gene in genes.tolist()]
+    gene_table = pd.DataFrame(
+        {
+            "key": pd.Series(keys, dtype=object),
+            "symbol": pd.Series([symbols.get(k, "") for k in keys], dtype=object),
+        }
+    )
+    names = molecules.nodes["key"].tolist()
+    by_type = {
+        kind: profile_nodes([space for space in profiles if space.node_type == kind], names)
+        for kind in PROFILE_RELATION
+    }
+    return {"molecule": molecules.nodes, "gene": gene_table, **by_type}
+
+
+def _spaces(
+    profiles: list[Aggregated],
+    gene_profiles: list[Aggregated],
+    nodes: dict[str, pd.DataFrame],
+    genes: np.ndarray,
+    book: EdgeBook,
+    settings: BuildSettings,
+    tell: Progress,
+) -> tuple[dict[str, FeatureSpace], dict[str, Any]]:
+    """Scale every space; add the edges from molecules to their profiles and those between similar nodes."""
+    finished = {FINGERPRINT: _fingerprints(nodes["molecule"], tell)}
+    smiles = nodes["molecule"]["smiles"].tolist()
+    compared = morgan_fingerprints(smiles, radius=SIMILARITY_RADIUS, num_bits=FINGERPRINT_BITS)
+    report = {}
+    edges, report[FINGERPRINT] = similarity_edges(
+        compared,
+        settings.similarity.molecules,
+        settings.similarity,
+        progress=partial(tell, "similarity of molecules"),
+    )
+    book.add(("molecule", "similar", "molecule"), edges)
+    first_free = dict.fromkeys(PROFILE_RELATION, 0)
+    for space in (*profiles, *gene_profiles):
+        kind = space.node_type
+        if kind == "gene":
+            local = np.searchsorted(genes, space.owners)
+        else:  # profile nodes stand in the order of the spaces
+            local = first_free[kind] + np.arange(len(space.owners))
+            first_free[kind] += len(space.owners)
+            weight = np.ones(len(local))
+            book.add(("molecule", PROFILE_RELATION[kind], kind), (space.owners, local, weight))
+        rows = centred_rows(space.settled.values)
+        (i, j, weight), report[space.name] = similarity_edges(
+            rows, "cosine", settings.similarity, progress=partial(tell, f"similarity in {space.name}")
+        )
+        book.add((kind, "similar", kind), (local[i], local[j], weight))
+        finished[space.name] = finish_space(space, local, len(nodes[kind]), float16=settings.graph.float16)
+    return finished, report
+
+
+def _fingerprints(molecules: pd.DataFrame, tell: Progress) -> FeatureSpace:
+    tell("fingerprints", 0, len(molecules))
+    bits = morgan_fingerprints(molecules["smiles"].tolist(), radius=TARGET_RADIUS, num_bits=FINGERPRINT_BITS)
+    tell("fingerprints", len(molecules), len(molecules))
+    columns = [f"morgan{TARGET_RADIUS}_{bit}" for bit in range(FINGERPRINT_BITS)]
+    return FeatureSpace(FINGERPRINT, "molecule", columns, bits, np.arange(len(bits)), FINGERPRINT_BITS)
+
+
+def _warn(rows: ContextRows, similarity: dict[str, Any], warnings: list[str]) -> None:
+    for account in rows.accounts():
+        if account.rows and not account.used:
+            reason, count = max(account.dropped.items(), key=lambda item: item[1])
+            warnings.append(f"no row of '{account.table}' could be used: {count} of {account.rows}: {reason}")
+    for space, found in similarity.items():
+        if not found["edges"]:
+            warnings.append(f"feature space '{space}' has no similarity edge among its {found['rows']} rows")
+
+
+def _check_accounts(rows: ContextRows) -> None:
+    for account in rows.accounts():
+        if account.used + account.num_dropped != account.rows:
+            raise GraphError(
+                f"'{account.table}' has {account.rows} rows, but {account.used} were used and {account.num_dropped} "
+                f"dropped: this is a fault of the program, please report it"
+            )

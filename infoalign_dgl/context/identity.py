@@ -1,0 +1,225 @@
+"""Which molecule each row is about: structures standardized, merged by InChIKey, ids looked up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from infoalign_dgl.errors import GraphError
+from infoalign_dgl.molecules import standardize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infoalign_dgl.sources.rows import (
+        ContextRows,
+        MoleculeReferences,
+        MoleculeRows,
+        StructureKind,
+        TableAccount,
+    )
+
+_BLOCK = 14  # letters of an InChIKey's first block, which says the connectivity
+
+Structures = dict[
+    tuple[str, str], tuple[str | None, str | None, str | None]
+]  # (kind, text) -> SMILES, InChIKey, reason
+
+
+@dataclass
+class _Found:
+    """A molecule met so far: the structure is that of the first row that has it."""
+
+    inchikey: str
+    smiles: str
+    sources: list[str]
+
+
+@dataclass(frozen=True)
+class Molecules:
+    """All molecules of a build.
+
+    Parameters
+    ----------
+    nodes : pandas.DataFrame
+        Sorted by ``key``: key, inchikey, smiles, sources (names of the tables with its structure, joined by ``;``).
+    references : dict
+        By ``id()`` of a reference list: the molecule of each row, shape (rows,), int64, -1 where it was dropped.
+    """
+
+    nodes: pd.DataFrame
+    references: dict[int, np.ndarray]
+
+    def of(self, references: MoleculeReferences) -> np.ndarray:
+        """Local molecule ids of a table's rows, shape (rows,), int64, -1 where the row was dropped."""
+        return self.references[id(references)]
+
+
+def identify(
+    rows: ContextRows,
+    identity: Literal["block", "full"],
+    *,
+    num_workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Molecules:
+    """Find the molecules of all tables, and each row's molecule.
+
+    Rows without a usable structure or with an unknown id are counted as dropped in their tables' accounts; so are
+    crosswalk rows that nothing refers to. Rows of molecule tables that name a molecule are counted as used.
+
+    Parameters
+    ----------
+    rows : ContextRows
+        All tables. Structures are kept from molecule tables first, then profiles, then molecule-gene edges.
+    identity : {"block", "full"}
+        Merge on the InChIKey's first block or on all of it.
+    num_workers, progress
+        As for :func:`infoalign_dgl.molecules.standardize`.
+
+    Raises
+    ------
+    GraphError
+        If no row of any table names a molecule.
+    """
+    referring = [
+        (table.account, table.molecules, table.numbers) for table in (*rows.profiles, *rows.molecule_gene)
+    ]
+    wanted = _wanted_ids([references for _, references, _ in referring])
+    structures = _standardize_all(rows, wanted, num_workers, progress)
+    book = _Book(structures, identity)
+    for table in rows.molecules:
+        book.add_table(table, wanted.get(table.name, set()) if table.crosswalk else None)
+    keys = {id(refs): book.resolve(account, refs, numbers) for account, refs, numbers in referring}
+    if not book.found:
+        reasons = sorted({reason for account in rows.accounts() for reason in account.dropped})
+        raise GraphError(
+            f"no row of any table names a molecule ({'; '.join(reasons)}): check the tables' columns"
+        )
+    nodes = book.nodes()
+    position = pd.Index(nodes["key"])
+    return Molecules(
+        nodes, {name: position.get_indexer(pd.Index(found, dtype=object)) for name, found in keys.items()}
+    )
+
+
+def _wanted_ids(references: list[MoleculeReferences]) -> dict[str, set[str]]:
+    """Ids that tables refer to, by the name of the table whose ids they are."""
+    wanted: dict[str, set[str]] = {}
+    for refs in references:
+        if refs.kind == "id" and refs.ids_of is not None:
+            wanted.setdefault(refs.ids_of, set()).update(value for value in refs.values if value)
+    return wanted
+
+
+def _standardize_all(
+    rows: ContextRows,
+    wanted: dict[str, set[str]],
+    num_workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> Structures:
+    texts: dict[StructureKind, dict[str, None]] = {"smiles": {}, "inchi": {}}
+    for table in rows.molecules:
+        needed = wanted.get(table.name, set())
+        for row_id, text in zip(table.ids, table.structures, strict=True):
+            if text and (not table.crosswalk or row_id in needed):
+                texts[table.kind].setdefault(text)
+    for referring in (*rows.profiles, *rows.molecule_gene):
+        if referring.molecules.kind != "id":
+            texts[referring.molecules.kind].update(dict.fromkeys(v for v in referring.molecules.values if v))
+    total = sum(len(found) for found in texts.values())
+    result: Structures = {}
+    for kind, found in texts.items():
+        done = len(result)
+
+        def report(count: int, _: int, done: int = done) -> None:
+            if progress is not None:
+                progress(done + count, total)
+
+        standard = standardize(list(found), kind=kind, num_workers=num_workers, progress=report)
+        entries = zip(standard.smiles, standard.key, standard.reason, strict=True)
+        result.update(((kind, text), entry) for text, entry in zip(found, entries, strict=True))
+    return result
+
+
+class _Book:
+    """The molecules and ids met while tables are read in order."""
+
+    def __init__(self, structures: Structures, identity: Literal["block", "full"]) -> None:
+        self.structures = structures
+        self.length = _BLOCK if identity == "block" else None
+        self.found: dict[str, _Found] = {}
+        self.ids: dict[str, dict[str, str]] = {}
+
+    def add_table(self, table: MoleculeRows, wanted: set[str] | None) -> None:
+        """Take the structures of a molecule table; of a crosswalk only those whose id is wanted."""
+        account = table.account
+        known = self.ids.setdefault(table.name, {})
+        for row, row_id, text in zip(table.numbers, table.ids, table.structures, strict=True):
+            if wanted is not None and row_id not in wanted:
+                account.drop("no other table refers to it", row, row_id)
+                continue
+            key = self._key(account, table.kind, text, row)
+            if key is None:
+                continue
+            if row_id and known.get(row_id, key) != key:
+                account.drop("duplicated id: an earlier row has another structure", row, row_id)
+                continue
+            account.used += 1
+            account.merged += not self._add(key, (table.kind, text or ""), table.name)
+            if row_id:
+                known[row_id] = key
+
+    def resolve(
+        self, account: TableAccount, refs: MoleculeReferences, numbers: np.ndarray
+    ) -> list[str | None]:
+        """Key of each row's molecule, None where the row was dropped; structures met here become molecules too."""
+        keys: list[str | None] = []
+        for row, value in zip(numbers, refs.values, strict=True):
+            if refs.kind == "id":
+                key = self.ids.get(refs.ids_of or "", {}).get(value or "")
+                if key is None:
+                    account.drop("unknown molecule id" if value else "no molecule id", row, value)
+            else:
+                key = self._key(account, refs.kind, value, row)
+                if key is not None:
+                    self._add(key, (refs.kind, value or ""), account.table)
+            keys.append(key)
+        return keys
+
+    def nodes(self) -> pd.DataFrame:
+        """Table of molecule nodes, sorted by key."""
+        keys = sorted(self.found)
+        return pd.DataFrame(
+            {
+                "key": keys,
+                "inchikey": [self.found[key].inchikey for key in keys],
+                "smiles": [self.found[key].smiles for key in keys],
+                "sources": [";".join(self.found[key].sources) for key in keys],
+            }
+        )
+
+    def _key(self, account: TableAccount, kind: str, text: str | None, row: int) -> str | None:
+        if not text:
+            account.drop("no structure", row)
+            return None
+        _, inchikey, reason = self.structures[kind, text]
+        if inchikey is None:
+            category, _, detail = (reason or "").partition(":")
+            account.drop(f"structure {category}", row, f"{text}{detail and ':'}{detail}")
+            return None
+        return inchikey[: self.length]
+
+    def _add(self, key: str, structure: tuple[str, str], source: str) -> bool:
+        """Whether the molecule is new."""
+        known = self.found.get(key)
+        if known is not None:
+            if source not in known.sources:
+                known.sources.append(source)
+            return False
+        smiles, inchikey, _ = self.structures[structure]
+        assert smiles is not None and inchikey is not None  # rows without were dropped
+        self.found[key] = _Found(inchikey, smiles, [source])
+        return True

@@ -1,0 +1,283 @@
+"""What a context graph is built from: a TOML file that lists tables, checked before anything is read.
+
+Sections, in the order in which tables are read (the first table that has a molecule decides which structure is kept):
+``[[molecules]]``, ``[[crosswalks]]``, ``[[morphology]]``, ``[[expression]]``, ``[[molecule_gene]]``; and
+``[[gene_ids]]``, ``[[genes]]``, ``[[gene_morphology]]``, ``[[gene_gene]]``, ``[similarity]``, ``[graph]``.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from infoalign_dgl.errors import SpecError
+from infoalign_dgl.sources.tables import did_you_mean
+
+_SPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_RESERVED_SPACE = "fingerprint"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Table(_Strict):
+    """A table's file, relative to the data root, and the rows to leave out: ``{column: [values]}``."""
+
+    file: str
+    where_not: dict[str, list[str]] = {}
+
+
+class MoleculeTable(_Table):
+    """Structures by id; each becomes a molecule."""
+
+    name: str
+    id: str | None = None
+    smiles: str | None = None
+    inchi: str | None = None
+
+    @model_validator(mode="after")
+    def _one_structure(self) -> Self:
+        if (self.smiles is None) == (self.inchi is None):
+            raise ValueError("give exactly one of 'smiles' and 'inchi', the column of the structures")
+        return self
+
+
+class CrosswalkTable(MoleculeTable):
+    """Structures by id; one becomes a molecule only if another table refers to its id."""
+
+    id: str
+
+
+class GeneIdTable(_Table):
+    """Gene symbols and their Entrez ids; ``aliases`` maps other symbols to those of the table."""
+
+    symbol: str
+    entrez: str
+    aliases: dict[str, str] = {}
+
+
+class GeneTable(_Table):
+    """The genes there are: where the spec lists such tables, other genes are unknown."""
+
+    gene: str
+    symbol: str | None = None
+
+
+class _AboutMolecules(_Table):
+    """Names each row's molecule by structure, or by an id of the table ``ids_of``."""
+
+    smiles: str | None = None
+    inchi: str | None = None
+    id: str | None = None
+    ids_of: str | None = None
+
+    @model_validator(mode="after")
+    def _one_reference(self) -> Self:
+        if sum(value is not None for value in (self.smiles, self.inchi, self.id)) != 1:
+            raise ValueError(
+                "give exactly one of 'smiles', 'inchi' and 'id', the column that names the molecule"
+            )
+        if (self.id is None) != (self.ids_of is None):
+            raise ValueError("'id' and 'ids_of' (the name of the table whose ids they are) go together")
+        return self
+
+
+class _InSpace(_Strict):
+    space: str
+
+    @field_validator("space")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not _SPACE_NAME.fullmatch(value) or value == _RESERVED_SPACE:
+            raise ValueError(
+                f"a feature space's name has letters, digits, '_' and '-' and is not '{_RESERVED_SPACE}': "
+                f"'{value}' will not do"
+            )
+        return value
+
+
+class MorphologyTable(_AboutMolecules, _InSpace):
+    """Morphology profiles of molecules; ``features`` are column names or patterns such as ``Cells_*``."""
+
+    features: Annotated[list[str], Field(min_length=1)]
+
+
+class ExpressionTable(_AboutMolecules, _InSpace):
+    """Expression profiles of molecules: every column named by a gene (Entrez id or symbol) is a feature."""
+
+    genes: Literal["entrez", "symbol"] = "entrez"
+
+
+class GeneMorphologyTable(_Table, _InSpace):
+    """Morphology profiles of genetic perturbations, which gene nodes carry."""
+
+    gene: str
+    features: Annotated[list[str], Field(min_length=1)]
+
+
+class GeneGeneTable(_Table):
+    """Edges between genes, by Entrez id; without ``weight`` each weighs 1."""
+
+    kind: Literal["interacts", "covaries", "regulates"]
+    source: str
+    target: str
+    weight: str | None = None
+
+
+class MoleculeGeneTable(_AboutMolecules):
+    """Edges from molecules to genes, by Entrez id; without ``weight`` each weighs 1.
+
+    ``weight_rule = "share-of-max"`` turns scores into weights: a score's size over the largest one of its molecule's
+    rows in the table.
+    """
+
+    kind: Literal["binds", "regulates"]
+    gene: str
+    weight: str | None = None
+    weight_rule: Literal["as-is", "share-of-max"] = "as-is"
+
+
+class SimilaritySettings(_Strict):
+    """Which pairs of one feature space become similarity edges; all three conditions hold."""
+
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.8
+    sparsity: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    max_neighbors: Annotated[int, Field(ge=1)] = 10
+    molecules: Literal["cosine", "tanimoto"] = "cosine"
+
+
+class GraphSettings(_Strict):
+    """How molecules merge (InChIKey's first block or all of it), expression edges, and the stored precision."""
+
+    identity: Literal["block", "full"] = "block"
+    regulates_top: Annotated[float, Field(ge=0, le=1)] = 0.01
+    float16: bool = False
+
+
+class BuildSettings(_Strict):
+    """Everything about a build except its tables."""
+
+    similarity: SimilaritySettings = SimilaritySettings()
+    graph: GraphSettings = GraphSettings()
+
+
+class BuildSpec(BuildSettings):
+    """A whole build: tables and settings."""
+
+    molecules: list[MoleculeTable] = []
+    crosswalks: list[CrosswalkTable] = []
+    gene_ids: list[GeneIdTable] = []
+    genes: list[GeneTable] = []
+    morphology: list[MorphologyTable] = []
+    expression: list[ExpressionTable] = []
+    gene_morphology: list[GeneMorphologyTable] = []
+    gene_gene: list[GeneGeneTable] = []
+    molecule_gene: list[MoleculeGeneTable] = []
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        named = [*self.molecules, *self.crosswalks]
+        names = [table.name for table in named]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(
+                f"two tables are named '{twice}': give each of [[molecules]] and [[crosswalks]] its own"
+            )
+        with_ids = [table.name for table in named if table.id is not None]
+        for table in (*self.morphology, *self.expression, *self.molecule_gene):
+            if table.ids_of is not None and table.ids_of not in with_ids:
+                near = did_you_mean(table.ids_of, with_ids)
+                raise ValueError(
+                    f"'{table.file}' has ids_of = '{table.ids_of}', which names no table with ids: {near}"
+                )
+        if not (named or self.morphology or self.expression or self.molecule_gene):
+            raise ValueError("no table has molecules: list at least one under [[molecules]]")
+        return self
+
+    @model_validator(mode="after")
+    def _spaces_agree(self) -> Self:
+        kinds: dict[str, str] = {}
+        for kind in ("morphology", "expression", "gene_morphology"):
+            for table in getattr(self, kind):
+                if kinds.setdefault(table.space, kind) != kind:
+                    raise ValueError(
+                        f"space '{table.space}' is in [[{kinds[table.space]}]] and in [[{kind}]]: use two names"
+                    )
+        return self
+
+
+def read_spec(path: str | Path) -> BuildSpec:
+    """Read and check a TOML build specification.
+
+    Parameters
+    ----------
+    path : str or Path
+        The TOML file.
+
+    Returns
+    -------
+    BuildSpec
+
+    Raises
+    ------
+    SpecError
+        If the file is missing or is not TOML, or naming the table and key that is unknown, missing or wrong, with
+        the nearest known key.
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SpecError(
+            f"'{path}' does not exist: give a TOML file, reference:DIR, or simulated[:N]"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"'{path}' cannot be read ({error}): give a TOML file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"'{path}' is not TOML ({error}): correct that place") from error
+    try:
+        return BuildSpec.model_validate(content)
+    except ValidationError as error:
+        raise SpecError(f"'{path}': {_explain(error, content)}") from error
+
+
+def _explain(error: ValidationError, content: dict[str, Any]) -> str:
+    """Put pydantic's first complaint into one sentence that names the table, the key and the nearest known key."""
+    first = error.errors(include_url=False)[0]
+    where, key = _place(first["loc"], content)
+    if first["type"] == "extra_forbidden":
+        return f"{where} has no key '{key}': {did_you_mean(key, _known_keys(first['loc']))}"
+    if first["type"] == "missing":
+        return f"{where} lacks the key '{key}': add it"
+    if first["type"] == "value_error":
+        place = where if not key else f"{where} key '{key}'"
+        return f"{place}: {first['ctx']['error']}"
+    return f"{where} key '{key}' is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _place(location: tuple[int | str, ...], content: dict[str, Any]) -> tuple[str, str]:
+    """Name the section (with its table's name or file) and the key of a pydantic error location."""
+    if not location:
+        return "the spec", ""
+    section = str(location[0])
+    if len(location) == 1:
+        return "the spec", section
+    if isinstance(location[1], int):
+        table = content[section][location[1]]
+        label = table.get("name", table.get("file")) if isinstance(table, dict) else None
+        which = f"'{label}'" if label else f"number {location[1] + 1}"
+        return f"[[{section}]] {which}", ".".join(str(part) for part in location[2:])
+    return f"[{section}]", ".".join(str(part) for part in location[1:])
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = BuildSpec
+    if len(location) > 1:
+        annotation: Any = BuildSpec.model_fields[str(location[0])].annotation
+        model = annotation.__args__[0] if hasattr(annotation, "__args__") else annotation
+    return list(model.model_fields)
