@@ -289,7 +289,9 @@ NB_MODULE(_native, m) {
                  new (self) BitTable(rows.data(), static_cast<int64_t>(rows.shape(0)),
                                      static_cast<int64_t>(rows.shape(1)));
              })
-        .def_prop_ro("group_bits", [](const BitTable& table) { return to_numpy(std::vector<int32_t>(table.group_bits())); })
+        .def_prop_ro(
+            "group_bits", [](const BitTable& table) { return to_numpy(std::vector<int32_t>(table.group_bits())); },
+            nb::rv_policy::automatic)
         .def_prop_ro("num_tiles", &BitTable::num_tiles)
         .def("scan", &scan_py, "least_common"_a, "begin"_a, "end"_a, "num_threads"_a);
 }

@@ -47,6 +47,8 @@ void walk_cuda(const WalkGraph<Offset, Target>& graph, const WalkRequest& reques
 
 CudaStatus cuda_status() {
     int count = 0;
+    int driver = 0;
+    if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) return {false, "no NVIDIA driver is installed"};
     const cudaError_t status = cudaGetDeviceCount(&count);
     if (status != cudaSuccess) return {false, cudaGetErrorString(status)};
     if (count == 0) return {false, "no CUDA device was found"};
