@@ -1,0 +1,78 @@
+"""A context graph as tables on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from infoalign_dgl.cli._output import print_table
+
+if TYPE_CHECKING:
+    from infoalign_dgl.context import ContextGraph
+
+
+def print_counts(graph: ContextGraph) -> None:
+    """Print how many nodes, edges and features there are of each kind."""
+    molecules_by_type: dict[str, Any] = {
+        kind: graph.nodes[kind]["molecule"].nunique() for kind in ("gene_expression", "morphology")
+    }
+    print_table(
+        "Nodes",
+        ["type", "nodes", "of molecules"],
+        [(kind, count, molecules_by_type.get(kind, "")) for kind, count in graph.num_nodes.items()],
+    )
+    print_table(
+        "Edges",
+        ["source", "relation", "target", "edges", "mean weight"],
+        [
+            (*kind, count, float(graph.edges(kind)[2].mean()))
+            for kind, count in graph.num_edges.items()
+            if count
+        ],
+    )
+    cuts = graph.schema.get("similarity", {})
+    rows = []
+    for space in graph.spaces.values():
+        cut = cuts.get(space.name, {})
+        rows.append(
+            (
+                space.name,
+                space.node_type,
+                space.num_rows,
+                space.dim,
+                f"{space.num_rows / max(len(space.node_rows), 1):.1%}",
+                *_cuts(cut),
+            )
+        )
+    print_table(
+        "Feature spaces",
+        ["space", "on", "rows", "columns", "coverage", "similar pairs", "cut", "edges", "cut"],
+        rows,
+    )
+
+
+def _cuts(cut: dict[str, Any]) -> tuple[Any, ...]:
+    """Pairs and edges of a space's similarity, each with the smallest similarity that was kept."""
+    return tuple(cut.get(key, "") for key in ("similar_pairs", "similar_cut", "edges", "edge_cut"))
+
+
+def print_build(graph: ContextGraph) -> None:
+    """Print the counts, what became of every table's rows, and the build's warnings."""
+    print_counts(graph)
+    print_table(
+        "Tables",
+        ["table", "rows", "used", "dropped", "why"],
+        [
+            (
+                table["table"],
+                table["rows"],
+                table["used"],
+                sum(table["dropped"].values()),
+                "; ".join(f"{count:,} {reason}" for reason, count in table["dropped"].items()),
+            )
+            for table in graph.report.get("tables", [])
+        ],
+    )
+    for warning in graph.report.get("warnings", []):
+        click.echo(f"Warning: {warning}.")
