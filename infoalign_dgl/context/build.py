@@ -58,8 +58,8 @@ def build_context_graph(
     Parameters
     ----------
     spec : str, Path or BuildSpec
-        A TOML file, ``reference:DIR`` for a folder in the published implementation's raw layout, or ``simulated``
-        (``simulated:N`` for N molecules).
+        A TOML file, ``reference:DIR`` for a folder in the published implementation's raw layout, or
+        ``simulated`` (``simulated:N`` for N molecules).
     data_root : str or Path, optional
         Where the spec's paths start; by default the TOML file's folder.
     num_workers : int, optional
@@ -124,7 +124,8 @@ def build_from_rows(
     """
     settings = BuildSettings() if settings is None else settings
     tell: Progress = progress if progress is not None else _silent
-    weights = {id(table): check_weights(table) for table in (*rows.gene_gene, *rows.molecule_gene)}
+    gene_weights = [check_weights(table) for table in rows.gene_gene]
+    molecule_weights = [check_weights(table) for table in rows.molecule_gene]
     molecules = identify(
         rows,
         settings.graph.identity,
@@ -137,8 +138,11 @@ def build_from_rows(
     known = closed_genes(rows.genes)
     gene_profiles = aggregate_spaces(gene_measured(rows.gene_profiles, known), warnings)
     gene_edges = [
-        *(gene_gene_edges(table, weights[id(table)], known) for table in rows.gene_gene),
-        *(molecule_gene_edges(table, molecules, weights[id(table)], known) for table in rows.molecule_gene),
+        *(gene_gene_edges(t, w, known) for t, w in zip(rows.gene_gene, gene_weights, strict=True)),
+        *(
+            molecule_gene_edges(t, molecules, w, known)
+            for t, w in zip(rows.molecule_gene, molecule_weights, strict=True)
+        ),
     ]
     derived, cuts = expression_edges(profiles, settings.graph.regulates_top, known)
     genes = gene_ids([*gene_edges, *derived], gene_profiles, known)
@@ -277,6 +281,7 @@ def _check_accounts(rows: ContextRows) -> None:
     for account in rows.accounts():
         if account.used + account.num_dropped != account.rows:
             raise GraphError(
-                f"'{account.table}' has {account.rows} rows, but {account.used} were used and {account.num_dropped} "
+                f"'{account.table}' has {account.rows} rows, but {account.used} were used and "
+                f"{account.num_dropped} "
                 f"dropped: this is a fault of the program, please report it"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class EdgeBook:
         self.parts.setdefault(kind, []).append((edges, account))
 
     def merged(self) -> dict[Kind, Triple]:
-        """Merge duplicates of each type to their largest weight; a pair and its reverse are one unless directed.
+        """Merge duplicates to their largest weight; a pair and its reverse are one in undirected types.
 
         Returns
         -------
@@ -81,14 +81,15 @@ def check_weights(table: GeneGeneRows | MoleculeGeneRows) -> np.ndarray:
         what = "no number as weight" if np.isnan(value) else f"the weight {value:g}, which is not in [0, 1]"
         more = f" ({len(bad)} such rows in all)" if len(bad) > 1 else ""
         raise SourceError(
-            f"'{table.account.table}' row {table.numbers[bad[0]]} has {what}{more}: correct the table, or turn its "
+            f"'{table.account.table}' row {table.numbers[bad[0]]} has {what}{more}: correct the table, or "
+            f"turn its "
             f"scores into weights with weight_rule"
         )
     return table.weights
 
 
 def centred_rows(values: np.ndarray) -> np.ndarray:
-    """Rows less their own mean, over their own deviation: shape (rows, d), float32; constant rows give zeros."""
+    """Rows less their mean, over their deviation: shape (rows, d), float32; constant rows give zeros."""
     scale = np.abs(values).max(axis=1, keepdims=True)
     values = values / np.where(scale > 0, scale, 1.0)  # so that squares of huge values stay finite
     values = values - values.mean(axis=1, keepdims=True)
@@ -99,7 +100,7 @@ def centred_rows(values: np.ndarray) -> np.ndarray:
 
 def similarity_edges(
     rows: np.ndarray,
-    metric: str,
+    metric: Literal["cosine", "tanimoto"],
     settings: SimilaritySettings,
     *,
     progress: Callable[[int, int], None] | None = None,
@@ -120,7 +121,8 @@ def similarity_edges(
     edges : (i, j, weight)
         i < j, row numbers.
     report : dict
-        Pairs and effective cuts (smallest similarity kept) after the first two conditions and after the third.
+        Pairs and effective cuts (smallest similarity kept) after the first two conditions and after the
+        third.
     """
     count = len(rows)
     i, j, similarity = similar_pairs(

@@ -1,4 +1,4 @@
-"""``ContextGraph``: a DGL heterograph, its node tables and its feature spaces, and the folder that holds them."""
+"""``ContextGraph``: a DGL heterograph with node tables and feature spaces, and the folder that holds them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from infoalign_dgl._dgl import dgl
 from infoalign_dgl._folders import atomic_folder, verify_folder
 from infoalign_dgl.context.spaces import FeatureSpace, MinMaxScaler
 from infoalign_dgl.errors import GraphError
+from infoalign_dgl.walks import WalkIndex, Walks, random_walks
 
 FORMAT_VERSION = 1
 NODE_TYPES = ("molecule", "gene", "gene_expression", "morphology")
@@ -40,21 +41,20 @@ _VERSIONED = ("dgl", "numpy", "pandas", "rdkit", "torch")
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infoalign_dgl.walks import WalkIndex, Walks
-
     Edges = Mapping[tuple[str, str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 class ContextGraph:
-    """Molecules, genes and profiles as nodes of a weighted heterograph, with the features that some nodes carry.
+    """Molecules, genes and profiles as nodes of a weighted heterograph, with the features that some carry.
 
     Parameters
     ----------
     heterograph : dgl.DGLGraph
-        All types of ``NODE_TYPES`` and ``EDGE_TYPES`` (empty ones too); ``edata["weight"]`` float32 in [0, 1].
+        All types of ``NODE_TYPES`` and ``EDGE_TYPES`` (empty ones too); ``edata["weight"]`` float32 in [0,
+        1].
     nodes : dict of str to pandas.DataFrame
-        One table per node type, row = local id. ``molecule``: key, inchikey, smiles, sources; ``gene``: key, symbol;
-        ``gene_expression`` and ``morphology``: key, molecule, space, replicates.
+        One table per node type, row = local id. ``molecule``: key, inchikey, smiles, sources; ``gene``: key,
+        symbol; ``gene_expression`` and ``morphology``: key, molecule, space, replicates.
     spaces : dict of str to FeatureSpace
         By name. ``"fingerprint"`` is the molecules' own.
     schema : dict
@@ -187,8 +187,6 @@ class ContextGraph:
         order = np.argsort(src, kind="stable")
         indptr = np.zeros(self.total_nodes + 1, np.int64)
         np.cumsum(np.bincount(src, minlength=self.total_nodes), out=indptr[1:])
-        from infoalign_dgl.walks import WalkIndex
-
         return WalkIndex.from_csr(indptr, dst[order], weight[order], ids[order])
 
     @cached_property
@@ -212,8 +210,6 @@ class ContextGraph:
         Walks
             ``nodes`` (W, L+1) int64 and ``alpha`` (W, L+1) float32.
         """
-        from infoalign_dgl.walks import random_walks
-
         return random_walks(self._both_ways, seeds, length, **kwargs)
 
     def row_index(self, space: str) -> np.ndarray:
@@ -238,8 +234,9 @@ class ContextGraph:
         Parameters
         ----------
         folder : str or Path
-            Gets ``heterograph.bin``, ``nodes/<type>.parquet``, ``features/<space>.npy`` with the node ids of its rows
-            in ``features/<space>.nodes.npy``, ``schema.json``, ``build_report.json`` and ``SHA256SUMS``.
+            Gets ``heterograph.bin``, ``nodes/<type>.parquet``, ``features/<space>.npy`` with the node ids of
+            its rows in ``features/<space>.nodes.npy``, ``schema.json``, ``build_report.json`` and
+            ``SHA256SUMS``.
         overwrite : bool
             Replace a folder that stands there; until the new one is whole, the old one stays.
 
@@ -273,7 +270,8 @@ class ContextGraph:
         schema = _read_json(folder / "schema.json")
         if schema.get("format_version") != FORMAT_VERSION:
             raise GraphError(
-                f"'{folder / 'schema.json'}' has format version {schema.get('format_version')!r} and this program reads "
+                f"'{folder / 'schema.json'}' has format version {schema.get('format_version')!r} and this "
+                f"program reads "
                 f"version {FORMAT_VERSION}: build the graph again, or use the program version that wrote it"
             )
         report = _read_json(folder / "build_report.json")
@@ -286,14 +284,16 @@ class ContextGraph:
         for kind, count in self.num_nodes.items():
             if self.heterograph.num_nodes(kind) != count:
                 raise GraphError(
-                    f"the heterograph has {self.heterograph.num_nodes(kind)} {kind} nodes and their table {count} rows: "
+                    f"the heterograph has {self.heterograph.num_nodes(kind)} {kind} nodes and their table "
+                    f"{count} rows: "
                     f"the graph and its tables must be of one build"
                 )
         for space in self.spaces.values():
             if len(space.node_rows) != self.num_nodes[space.node_type]:
                 raise GraphError(
                     f"feature space '{space.name}' indexes {len(space.node_rows)} {space.node_type} nodes, "
-                    f"the graph has {self.num_nodes[space.node_type]}: give one row index per node, -1 for none"
+                    f"the graph has {self.num_nodes[space.node_type]}: give one row index per node, -1 "
+                    f"for none"
                 )
 
     def _description(self) -> dict[str, Any]:
@@ -332,7 +332,8 @@ def _check_edges(
         outside = np.flatnonzero((np.asarray(ids) < 0) | (np.asarray(ids) >= counts[end]))
         if len(outside):
             raise GraphError(
-                f"{label} names {end} {ids[outside[0]]} at edge {outside[0]}, but there are {counts[end]} {end} nodes: "
+                f"{label} names {end} {ids[outside[0]]} at edge {outside[0]}, but there are {counts[end]} "
+                f"{end} nodes: "
                 f"use local ids from 0"
             )
     bad = np.flatnonzero(
@@ -394,7 +395,8 @@ def _read_space(
     ids = _read(np.load, folder / "features" / f"{name}.nodes.npy")
     if len(values) != stored["rows"] or len(ids) != stored["rows"]:
         raise GraphError(
-            f"'{path}' has {len(values)} rows where schema.json says {stored['rows']}: restore it from a copy, "
+            f"'{path}' has {len(values)} rows where schema.json says {stored['rows']}: restore it from a "
+            f"copy, "
             f"or build the graph again"
         )
     node_rows = np.full(len(nodes[stored["node_type"]]), -1, np.int64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import pandas as pd
 
 from infoalign_dgl.errors import GraphError
@@ -13,6 +12,8 @@ from infoalign_dgl.molecules import standardize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
 
     from infoalign_dgl.sources.rows import (
         ContextRows,
@@ -45,9 +46,11 @@ class Molecules:
     Parameters
     ----------
     nodes : pandas.DataFrame
-        Sorted by ``key``: key, inchikey, smiles, sources (names of the tables with its structure, joined by ``;``).
+        Sorted by ``key``: key, inchikey, smiles, sources (names of the tables with its structure, joined by
+        ``;``).
     references : dict
-        By ``id()`` of a reference list: the molecule of each row, shape (rows,), int64, -1 where it was dropped.
+        By ``id()`` of a reference list: the molecule of each row, shape (rows,), int64, -1 where it was
+        dropped.
     """
 
     nodes: pd.DataFrame
@@ -67,8 +70,9 @@ def identify(
 ) -> Molecules:
     """Find the molecules of all tables, and each row's molecule.
 
-    Rows without a usable structure or with an unknown id are counted as dropped in their tables' accounts; so are
-    crosswalk rows that nothing refers to. Rows of molecule tables that name a molecule are counted as used.
+    Rows without a usable structure or with an unknown id are counted as dropped in their tables' accounts;
+    so are crosswalk rows that nothing refers to. Rows of molecule tables that name a molecule are counted as
+    used.
 
     Parameters
     ----------
@@ -84,15 +88,16 @@ def identify(
     GraphError
         If no row of any table names a molecule.
     """
-    referring = [
-        (table.account, table.molecules, table.numbers) for table in (*rows.profiles, *rows.molecule_gene)
-    ]
-    wanted = _wanted_ids([references for _, references, _ in referring])
+    referring = rows.about_molecules()
+    wanted = _wanted_ids([table.molecules for table in referring])
     structures = _standardize_all(rows, wanted, num_workers, progress)
     book = _Book(structures, identity)
     for table in rows.molecules:
         book.add_table(table, wanted.get(table.name, set()) if table.crosswalk else None)
-    keys = {id(refs): book.resolve(account, refs, numbers) for account, refs, numbers in referring}
+    keys = {
+        id(table.molecules): book.resolve(table.account, table.molecules, table.numbers)
+        for table in referring
+    }
     if not book.found:
         reasons = sorted({reason for account in rows.accounts() for reason in account.dropped})
         raise GraphError(
@@ -126,7 +131,7 @@ def _standardize_all(
         for row_id, text in zip(table.ids, table.structures, strict=True):
             if text and (not table.crosswalk or row_id in needed):
                 texts[table.kind].setdefault(text)
-    for referring in (*rows.profiles, *rows.molecule_gene):
+    for referring in rows.about_molecules():
         if referring.molecules.kind != "id":
             texts[referring.molecules.kind].update(dict.fromkeys(v for v in referring.molecules.values if v))
     total = sum(len(found) for found in texts.values())
@@ -175,7 +180,7 @@ class _Book:
     def resolve(
         self, account: TableAccount, refs: MoleculeReferences, numbers: np.ndarray
     ) -> list[str | None]:
-        """Key of each row's molecule, None where the row was dropped; structures met here become molecules too."""
+        """Key of each row's molecule, None if it was dropped; structures met here become molecules too."""
         keys: list[str | None] = []
         for row, value in zip(numbers, refs.values, strict=True):
             if refs.kind == "id":
@@ -220,6 +225,7 @@ class _Book:
                 known.sources.append(source)
             return False
         smiles, inchikey, _ = self.structures[structure]
-        assert smiles is not None and inchikey is not None  # rows without were dropped
+        assert smiles is not None  # rows without were dropped
+        assert inchikey is not None
         self.found[key] = _Found(inchikey, smiles, [source])
         return True

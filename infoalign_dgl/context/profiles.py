@@ -87,7 +87,7 @@ def aggregate_spaces(tables: Sequence[Measured], warnings: list[str]) -> list[Ag
 
 
 def _space_of(table: Measured, joined: dict[str, list[Measured]], warnings: list[str]) -> str:
-    """Name of the space that a table joins: its own wish, unless it lacks too many of that space's columns."""
+    """Name of the space a table joins: the one it asks for, unless it lacks too many of its columns."""
     if table.space not in joined:
         return table.space
     wanted = joined[table.space][0].columns

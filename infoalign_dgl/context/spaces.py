@@ -1,4 +1,4 @@
-"""Feature spaces: complete matrices in [0, 1] for the nodes that were measured, with the way back to raw units."""
+"""Feature spaces: complete matrices in [0, 1] for the nodes that have them, and the way back to raw units."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class MinMaxScaler:
         scaled : np.ndarray
             Shape (rows, d), float32 in [0, 1]; a NaN stays NaN.
         num_clipped : int
-            How many entries lay outside [0, 1] before clipping. Entries of a constant column that differ from the
-            constant are among them: they too cannot be told apart after scaling.
+            How many entries lay outside [0, 1] before clipping. Entries of a constant column that differ
+            from the constant are among them: they too cannot be told apart after scaling.
         """
         raw = np.asarray(raw, dtype=np.float64)
         constant = self.constant
@@ -71,7 +71,7 @@ class MinMaxScaler:
         return scaled.astype(np.float32), int(outside.sum())
 
     def inverse_transform(self, scaled: np.ndarray) -> np.ndarray:
-        """Return scaled rows to the source's units, shape (rows, d), float64; constant columns give their constant."""
+        """Return scaled rows to raw units, shape (rows, d), float64; constant columns give their constant."""
         span = self.maximum - self.minimum
         return np.asarray(scaled, dtype=np.float64) * span + self.minimum
 
@@ -121,12 +121,12 @@ def settle_missing(
     missing = np.isnan(values)
     share = missing.mean(axis=0) if len(values) else np.zeros(values.shape[1])
     keep = share <= max_missing
-    dropped = {columns[c]: float(share[c]) for c in np.flatnonzero(~keep)}
+    dropped = {columns[c]: float(share[c]) for c in np.flatnonzero(~keep).tolist()}
     values, missing = values[:, keep], missing[:, keep]
     for column in np.flatnonzero(missing.any(axis=0)):
         gaps = missing[:, column]
         values[gaps, column] = np.median(values[~gaps, column])
-    kept = [columns[c] for c in np.flatnonzero(keep)]
+    kept = [columns[c] for c in np.flatnonzero(keep).tolist()]
     return Settled(values, kept, dropped, int(missing.sum()), int(infinite.sum()))
 
 
@@ -170,7 +170,8 @@ class FeatureSpace:
             )
         if self.num_bits is not None and self.values.shape[1] != (self.num_bits + 7) // 8:
             raise GraphError(
-                f"feature space '{self.name}' has {self.values.shape[1]} bytes per row for {self.num_bits} bits: "
+                f"feature space '{self.name}' has {self.values.shape[1]} bytes per row for "
+                f"{self.num_bits} bits: "
                 f"pack the rows with np.packbits"
             )
 
@@ -243,7 +244,7 @@ class FeatureSpace:
         return self.scaler
 
     def describe(self) -> dict[str, Any]:
-        """What ``schema.json`` keeps of this space."""
+        """Return what ``schema.json`` keeps of this space."""
         return {
             "node_type": self.node_type,
             "rows": self.num_rows,

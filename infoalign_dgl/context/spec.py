@@ -1,8 +1,9 @@
 """What a context graph is built from: a TOML file that lists tables, checked before anything is read.
 
-Sections, in the order in which tables are read (the first table that has a molecule decides which structure is kept):
-``[[molecules]]``, ``[[crosswalks]]``, ``[[morphology]]``, ``[[expression]]``, ``[[molecule_gene]]``; and
-``[[gene_ids]]``, ``[[genes]]``, ``[[gene_morphology]]``, ``[[gene_gene]]``, ``[similarity]``, ``[graph]``.
+Sections, in the order in which tables are read (the first table that has a molecule decides which structure
+is kept): ``[[molecules]]``, ``[[crosswalks]]``, ``[[morphology]]``, ``[[expression]]``,
+``[[molecule_gene]]``; and ``[[gene_ids]]``, ``[[genes]]``, ``[[gene_morphology]]``, ``[[gene_gene]]``,
+``[similarity]``, ``[graph]``.
 """
 
 from __future__ import annotations
@@ -132,8 +133,8 @@ class GeneGeneTable(_Table):
 class MoleculeGeneTable(_AboutMolecules):
     """Edges from molecules to genes, by Entrez id; without ``weight`` each weighs 1.
 
-    ``weight_rule = "share-of-max"`` turns scores into weights: a score's size over the largest one of its molecule's
-    rows in the table.
+    ``weight_rule = "share-of-max"`` turns scores into weights: a score's size over the largest one of its
+    molecule's rows in the table.
     """
 
     kind: Literal["binds", "regulates"]
@@ -152,7 +153,7 @@ class SimilaritySettings(_Strict):
 
 
 class GraphSettings(_Strict):
-    """How molecules merge (InChIKey's first block or all of it), expression edges, and the stored precision."""
+    """How molecules merge (InChIKey's first block or all of it), expression edges, stored precision."""
 
     identity: Literal["block", "full"] = "block"
     regulates_top: Annotated[float, Field(ge=0, le=1)] = 0.01
@@ -206,7 +207,8 @@ class BuildSpec(BuildSettings):
             for table in getattr(self, kind):
                 if kinds.setdefault(table.space, kind) != kind:
                     raise ValueError(
-                        f"space '{table.space}' is in [[{kinds[table.space]}]] and in [[{kind}]]: use two names"
+                        f"space '{table.space}' is in [[{kinds[table.space]}]] and in [[{kind}]]: use two "
+                        f"names"
                     )
         return self
 
@@ -226,8 +228,8 @@ def read_spec(path: str | Path) -> BuildSpec:
     Raises
     ------
     SpecError
-        If the file is missing or is not TOML, or naming the table and key that is unknown, missing or wrong, with
-        the nearest known key.
+        If the file is missing or is not TOML, or naming the table and key that is unknown, missing or wrong,
+        with the nearest known key.
     """
     path = Path(path)
     try:
@@ -247,7 +249,7 @@ def read_spec(path: str | Path) -> BuildSpec:
 
 
 def _explain(error: ValidationError, content: dict[str, Any]) -> str:
-    """Put pydantic's first complaint into one sentence that names the table, the key and the nearest known key."""
+    """Put pydantic's first complaint into one sentence: the table, the key and the nearest known key."""
     first = error.errors(include_url=False)[0]
     where, key = _place(first["loc"], content)
     if first["type"] == "extra_forbidden":

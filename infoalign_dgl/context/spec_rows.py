@@ -146,7 +146,8 @@ class _Reader:
         for key, column in asked.items():
             if column not in self.header:
                 raise SpecError(
-                    f"[[{self.section}]] '{self.table.file}' has {key} = '{column}', which is no column of that "
+                    f"[[{self.section}]] '{self.table.file}' has {key} = '{column}', which is no column "
+                    f"of that "
                     f"table: {did_you_mean(column, self.header)}"
                 )
         numbers = [column for column in numbers if column not in asked.values()]
@@ -211,7 +212,8 @@ def _expression(reader: _Reader, table: ExpressionTable, names: GeneNames) -> Pr
     found = gene_columns(candidates, None if table.genes == "entrez" else names)
     if not found.columns:
         raise SpecError(
-            f"[[expression]] '{table.file}' has no column that names a gene by {table.genes}: set genes to the other of "
+            f"[[expression]] '{table.file}' has no column that names a gene by {table.genes}: set genes "
+            f"to the other of "
             f"'entrez' and 'symbol', or list the symbols under [[gene_ids]]"
         )
     loaded = reader.read(["smiles", "inchi", "id"], found.columns)
@@ -269,14 +271,15 @@ def _weight_column(reader: _Reader, table: GeneGeneTable | MoleculeGeneTable) ->
     assert table.weight is not None
     if table.weight not in reader.header:
         raise SpecError(
-            f"[[{reader.section}]] '{table.file}' has weight = '{table.weight}', which is no column of that table: "
+            f"[[{reader.section}]] '{table.file}' has weight = '{table.weight}', which is no column of "
+            f"that table: "
             f"{did_you_mean(table.weight, reader.header)}"
         )
     return [table.weight]
 
 
 def share_of_max(groups: Sequence[str | None], scores: np.ndarray) -> np.ndarray:
-    """Divide each score's size by the largest one of its group: shape (rows,), in [0, 1], NaN for a NaN score."""
+    """Divide each score's size by the largest of its group: shape (rows,), in [0, 1], NaN for a NaN score."""
     _, group = np.unique([g or "" for g in groups], return_inverse=True)
     size = np.abs(scores)
     largest = np.zeros(group.max() + 1)
@@ -306,7 +309,8 @@ def _gene_ids(reader: _Reader, table: GeneIdTable, names: GeneNames) -> TableAcc
         found = names.entrez_of.get(symbol)
         if found is None:
             raise SpecError(
-                f"[[gene_ids]] '{table.file}' has aliases.{alias} = '{symbol}', which is no symbol of that table: "
+                f"[[gene_ids]] '{table.file}' has aliases.{alias} = '{symbol}', which is no symbol of "
+                f"that table: "
                 f"{did_you_mean(symbol, names.entrez_of)}"
             )
         names.add_alias(alias, found)

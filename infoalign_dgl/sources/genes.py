@@ -11,7 +11,7 @@ _NOT_SYNTACTIC = re.compile(r"[^A-Za-z0-9._]")
 
 
 def r_mangled(name: str) -> str:
-    """Return what R's ``make.names`` makes of a column name: ``HLA-DMA`` gives ``HLA.DMA``, ``7SK`` gives ``X7SK``."""
+    """Return what R makes of a column name: ``HLA-DMA`` gives ``HLA.DMA``, ``7SK`` gives ``X7SK``."""
     name = _NOT_SYNTACTIC.sub(".", name)
     return name if re.match(r"[A-Za-z]|\.(?!\d)", name) else f"X{name}"
 

@@ -1,13 +1,14 @@
 """The published implementation's raw folder: tables of ids beside ``.npz`` matrices with aligned rows.
 
-``structure.csv.gz`` (mol_id, smiles); ``CP-Bray`` and ``CP-JUMP`` (mol_id) with their morphology; ``G-CRISPR`` and
-``G-ORF`` (ncbi_gene_id, mol_id) with morphology of genetic perturbations; ``GE`` (mol_id) with expression, whose columns
-``L1k_idmaps.csv`` (ncbi_gene_id) names in order; ``G-G.csv.gz`` (source_id, target_id).
+``structure.csv.gz`` (mol_id, smiles); ``CP-Bray`` and ``CP-JUMP`` (mol_id) with their morphology;
+``G-CRISPR`` and ``G-ORF`` (ncbi_gene_id, mol_id) with morphology of genetic perturbations; ``GE`` (mol_id)
+with expression, whose columns ``L1k_idmaps.csv`` (ncbi_gene_id) names in order; ``G-G.csv.gz`` (source_id,
+target_id).
 
 References
 ----------
-Liu et al. 2024, Learning Molecular Representation in a Cell, appendix on data; data set ``InfoAlign-Data``, folder
-``pretrain_raw``.
+Liu et al. 2024, Learning Molecular Representation in a Cell, appendix on data; data set ``InfoAlign-Data``,
+folder ``pretrain_raw``.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ def read_reference_layout(folder: Path) -> ContextRows:
     Returns
     -------
     ContextRows
-        Morphology in the spaces ``bray`` and ``jump``, genetic perturbations in ``crispr`` and ``orf``, expression in
-        ``l1000``. As in the published graph, the genes are those that were perturbed, a molecule named beside a gene
-        binds it.
+        Morphology in the spaces ``bray`` and ``jump``, genetic perturbations in ``crispr`` and ``orf``,
+        expression in ``l1000``. As in the published graph, the genes are those that were perturbed, a
+        molecule named beside a gene binds it.
 
     Raises
     ------
@@ -63,20 +64,15 @@ def read_reference_layout(folder: Path) -> ContextRows:
     """
     if not folder.is_dir():
         raise SourceError(f"'{folder}' is not a folder: give reference: and the folder with {_STRUCTURES}")
-    genes, gene_profiles, molecule_gene = [], [], []
-    for name, space in _GENE_MORPHOLOGY.items():
-        profiles, named, bound = _gene_table(folder, name, space)
-        gene_profiles.append(profiles)
-        genes.append(named)
-        molecule_gene.append(bound)
+    perturbed = [_gene_table(folder, name, space) for name, space in _GENE_MORPHOLOGY.items()]
     profiles = [_profile_table(folder, name, "morphology", space) for name, space in _MORPHOLOGY.items()]
     return ContextRows(
         molecules=[_structures(folder)],
         profiles=[*profiles, _profile_table(folder, "GE", "gene_expression", "l1000")],
-        gene_profiles=gene_profiles,
+        gene_profiles=[roles[0] for roles in perturbed],
         gene_gene=[_gene_gene(folder)],
-        molecule_gene=molecule_gene,
-        genes=genes,
+        molecule_gene=[roles[2] for roles in perturbed],
+        genes=[roles[1] for roles in perturbed],
     )
 
 
@@ -141,7 +137,8 @@ def _expression_columns(folder: Path, width: int) -> list[str]:
     ids = [normalize_entrez(value) for value in read_table(path, text=["ncbi_gene_id"])["ncbi_gene_id"]]
     if len(ids) != width:
         raise SourceError(
-            f"'{path}' names {len(ids)} genes where 'GE_feature.npz' has {width} columns: they should be the same"
+            f"'{path}' names {len(ids)} genes where 'GE_feature.npz' has {width} columns: they should be "
+            f"the same"
         )
     columns: list[str] = []
     for row, entrez in zip(number_rows(len(ids)), ids, strict=True):
@@ -155,7 +152,7 @@ def _expression_columns(folder: Path, width: int) -> list[str]:
 
 
 def _gene_table(folder: Path, name: str, space: str) -> tuple[GeneProfileRows, GeneRows, MoleculeGeneRows]:
-    """Read one table of genetic perturbations in its three roles: profiles, the genes there are, edges to molecules."""
+    """Read a table of genetic perturbations in its three roles: profiles, known genes, edges to molecules."""
     file = f"{name}.csv.gz"
     table = read_table(folder / file, text=["ncbi_gene_id", "mol_id"])
     values = _matrix(folder, name, len(table))

@@ -182,9 +182,12 @@ class MoleculeGeneRows:
     numbers: np.ndarray
 
 
+_Table = MoleculeRows | GeneRows | ProfileRows | GeneProfileRows | GeneGeneRows | MoleculeGeneRows
+
+
 @dataclass(frozen=True)
 class ContextRows:
-    """Everything a context graph is built from. The order of molecule tables decides whose structure is kept."""
+    """Everything a graph is built from. The order of the molecule tables decides whose structure is kept."""
 
     molecules: list[MoleculeRows]
     profiles: list[ProfileRows] = field(default_factory=list)
@@ -195,10 +198,12 @@ class ContextRows:
     symbols: dict[str, str] = field(default_factory=dict)  # Entrez id -> symbol
     other_accounts: list[TableAccount] = field(default_factory=list)  # tables used up while reading
 
+    def about_molecules(self) -> list[ProfileRows | MoleculeGeneRows]:
+        """Return the tables whose rows refer to molecules, in the order in which structures are kept."""
+        return [*self.profiles, *self.molecule_gene]
+
     def accounts(self) -> list[TableAccount]:
-        """The accounts of all tables."""
-        tables = (
-            *self.molecules, *self.genes, *self.profiles, *self.gene_profiles, *self.gene_gene,
-            *self.molecule_gene
-        )  # fmt: skip
+        """Return the accounts of all tables."""
+        tables: list[_Table] = [*self.molecules, *self.genes, *self.profiles, *self.gene_profiles]
+        tables += [*self.gene_gene, *self.molecule_gene]
         return [*(table.account for table in tables), *self.other_accounts]

@@ -1,7 +1,7 @@
-"""Tables from files: delimited text (gzipped or not) and Parquet, with errors that name the file, row and
-column.
+"""Tables from files: delimited text (gzipped or not) and Parquet.
 
-Rows are numbered as a spreadsheet shows them: the header is row 1, so the first row of data is row 2.
+Errors name the file, row and column. Rows are numbered as a spreadsheet shows them: the header is row 1, so the
+first row of data is row 2.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import difflib
 import gzip
 import re
 import zlib
+from collections import Counter
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import pandas as pd
@@ -24,6 +24,7 @@ from infoalign_dgl.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 FIRST_ROW = 2  # number of the first row of data
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".sif": "\t", ".txt": "\t"}
@@ -62,13 +63,9 @@ def read_header(path: Path) -> list[str]:
     """
     _require_file(path)
     suffix = _suffix(path)
-    if suffix in _PARQUET:
-        names = _parquet_header(path)
-    else:
-        names = _delimited_header(path, _delimiter(path, suffix))
-    twice = (
-        next((name for i, name in enumerate(names) if name in names[:i]), None) if _repeats(names) else None
-    )
+    delimited = suffix not in _PARQUET
+    names = _delimited_header(path, _delimiter(path, suffix)) if delimited else _parquet_header(path)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise SourceError(f"'{path}' has two columns named '{twice}': rename or remove one of them")
     return names
@@ -146,10 +143,6 @@ def normalize_entrez(value: str | None) -> str | None:
     return str(int(found[1])) if found and int(found[1]) > 0 else None
 
 
-def _repeats(names: list[str]) -> bool:
-    return len(set(names)) < len(names)
-
-
 def _require_file(path: Path) -> None:
     if path.is_dir():
         raise SourceError(f"'{path}' is a folder: name a table's file")
@@ -215,8 +208,10 @@ def _delimited_header(path: Path, delimiter: str) -> list[str]:
         other = next((d for d in _DELIMITER_NAMES if d != delimiter and d in names[0]), None)
         if other is not None:
             raise SourceError(
-                f"'{path}' should be delimited by {_DELIMITER_NAMES[delimiter]}, as its name says, but its header "
-                f"'{names[0][:60]}' seems delimited by {_DELIMITER_NAMES[other]}: rename the file or rewrite it"
+                f"'{path}' should be delimited by {_DELIMITER_NAMES[delimiter]}, as its name says, but "
+                f"its header "
+                f"'{names[0][:60]}' seems delimited by {_DELIMITER_NAMES[other]}: rename the file or "
+                f"rewrite it"
             )
     return names
 
@@ -265,7 +260,8 @@ def _parse(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
         if ragged:
             row, expected, actual = ragged[0]
             raise SourceError(
-                f"'{path}' is ragged: row {row} has {actual} fields where the header has {expected}: correct that row"
+                f"'{path}' is ragged: row {row} has {actual} fields where the header has {expected}: "
+                f"correct that row"
             ) from error
         raise
     except _UNREADABLE as error:
