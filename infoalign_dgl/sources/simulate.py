@@ -41,6 +41,7 @@ MECHANISMS: tuple[str, ...] = tuple(
 )
 _COMPARTMENTS = ("Cells", "Cytoplasm", "Nuclei")
 _CHANNELS = ("AGP", "DNA", "ER", "Mito", "RNA")
+_EXPRESSION_NOISE = 1.0  # z-scores of what does not respond
 _FIRST_GENE = 900_000_001  # beyond every Entrez id in use: a simulated gene is never taken for a real one
 
 
@@ -60,19 +61,20 @@ class SimulationConfig:
         size): 0.25 changes potency by a quarter, less than chemotypes differ.
     active_from : float
         Activity from which a molecule counts as having the mechanism: half of the full response.
-    columns : dict of str to int
+    columns : tuple of (str, int)
         Morphology columns of each assay; two assays, since laboratories do not measure the same columns.
     gene_columns : int
         Columns of the first assay that genetic perturbations are profiled in; fewer than 95 %, so that they
         form a feature space of their own.
-    measured : dict of str to float
-        Share of the molecules that each assay measured; most molecules of a library never reach every assay.
+    measured : tuple of float
+        Share of the molecules that each assay of ``columns`` measured, then the share with expression; most
+        molecules of a library never reach every assay.
     replicates : int
         Most replicates of a profile; 1 to this many, equally often.
     noise : float
-        Standard deviation of a replicate, around the full response's 1; half of the variance is shared between
-        columns. At 0.7 a single profile of a borderline molecule drowns and the median of several strong ones does
-        not, as in real screens.
+        Standard deviation of a replicate, around the full response's 1; half of the variance is shared
+        between columns. At 0.7 a single profile of a borderline molecule drowns and the median of several
+        strong ones does not, as in real screens.
     batches, batch_effect : int, float
         Plates, and the standard deviation of what a plate adds to a column; well below noise, as after
         correction.
@@ -198,27 +200,22 @@ def simulate(
     signatures = _signatures(config, gene_rng)
     targets = _targets(signatures, config, gene_rng)
     loadings = {name: _phenotypes(count, gene_rng) for name, count in config.columns}
-    lipophilicity = descriptors[:, 0]
 
     names = _column_names()
     morphology = {}
-    for (space, count), share in zip(config.columns, config.measured, strict=False):
+    for (space, count), share in zip(config.columns, config.measured[:-1], strict=True):
         chosen = np.sort(gene_rng.permutation(len(names))[:count])
         response = activity @ loadings[space]
-        response += config.nuisance * np.outer(lipophilicity, gene_rng.standard_normal(count))
-        morphology[space] = _measure(
-            ids, response, [names[i] for i in chosen], share, config, assay_rng, noise=config.noise
-        )
+        response += config.nuisance * np.outer(descriptors[:, 0], gene_rng.standard_normal(count))
+        columns = [names[i] for i in chosen]
+        morphology[space] = _measure(ids, response, columns, share, config, assay_rng, noise=config.noise)
+    measured_genes = [str(gene) for gene in genes[: config.genes]]
+    expressed = activity @ signatures
     expression = _measure(
-        ids,
-        activity @ signatures,
-        [str(gene) for gene in genes[: config.genes]],
-        config.measured[2],
-        config,
-        assay_rng,
-        noise=1.0,
+        ids, expressed, measured_genes, config.measured[-1], config, assay_rng, noise=_EXPRESSION_NOISE
     )
     first = config.columns[0][0]
+    first_columns = list(morphology[first].columns[1:])
     return Simulation(
         molecules=pd.DataFrame({"id": ids, "smiles": smiles}),
         mechanisms=list(MECHANISMS),
@@ -227,9 +224,7 @@ def simulate(
         labels=labels,
         morphology=morphology,
         expression=expression,
-        gene_morphology=_perturb_genes(
-            genes, targets, loadings[first], list(morphology[first].columns[1:]), config, gene_rng
-        ),
+        gene_morphology=_perturb_genes(genes, targets, loadings[first], first_columns, config, gene_rng),
         genes=pd.DataFrame({"entrez": genes, "symbol": [f"SIMG{i:04d}" for i in range(1, len(genes) + 1)]}),
         gene_gene=_interactions(genes, targets, signatures, config, gene_rng),
         molecule_gene=_binding(ids, labels, genes, targets, config, gene_rng),
