@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 NANOBIND = Path(nanobind.include_dir()).parent
 INCLUDES = [ROOT / "csrc" / "include", NANOBIND / "include", NANOBIND / "ext" / "robin_map" / "include"]
-# No -march: what a processor offers beyond x86-64 is chosen at run time. No contraction: the same bits everywhere.
+# No -march: what a processor has beyond x86-64 is chosen at run time. No contraction: same bits everywhere.
 CXX_FLAGS = [
     "-std=c++17",
     "-O3",
@@ -121,13 +120,13 @@ class BuildNative(build_ext):
                     raise SystemExit(
                         f"nvcc could not compile {source.name}: see above, or set INFOALIGN_CUDA=0"
                     )
-                print(f"note: nvcc could not compile {source.name}; building without CUDA", file=sys.stderr)
+                self.warn(f"nvcc could not compile {source.name}; building without CUDA")
                 return []
         return made
 
 
 def _cuda_root() -> Path:
-    """The folder that holds nvcc's own libraries, also where nvcc on PATH is a script that calls the real one."""
+    """Find the folder of nvcc's own libraries, also where the nvcc on PATH is a script around it."""
     lines = subprocess.run(
         [str(shutil.which("nvcc")), "--dryrun", "-c", "-x", "cu", os.devnull],
         capture_output=True,

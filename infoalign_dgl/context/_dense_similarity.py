@@ -1,17 +1,17 @@
 """Similar pairs of dense rows: a float32 product finds candidates with a proven margin, float64 decides.
 
 The margin. Let u be a row divided by its norm in float64 and rounded to float32: each entry is off by at most
-e = 2^-24 of itself (and 2^-150 where it is subnormal), so a product of two such rows is off by at most (2 e + e^2)
-plus the norms' own rounding, below 3 e in all. Summing d products in float32, in any order and with or without fused
-operations, adds at most g |u| |v|, g = d e / (1 - d e) (Higham 2002, "Accuracy and Stability of Numerical Algorithms",
-section 3.1). So a pair whose cosine is at least t has a float32 product of at least t - (d + 8) e / (1 - d e), and what is
-below can be left out. Pairs whose float64 cosine is within its own rounding of t are decided in exact arithmetic.
+e = 2^-24 of itself (and 2^-150 where it is subnormal), so a product of two such rows is off by at most
+2 e + e^2 plus the norms' own rounding, below 3 e in all. Summing d products in float32, in any order and with
+or without fused operations, adds at most g |u| |v|, g = d e / (1 - d e) (Higham 2002, "Accuracy and Stability
+of Numerical Algorithms", section 3.1). So a pair whose cosine is at least t has a float32 product of at least
+t - (d + 8) e / (1 - d e), and what is below can be left out. Pairs whose float64 cosine is within its own
+rounding of t are decided in exact arithmetic.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from infoalign_dgl.errors import GraphError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from fractions import Fraction
 
     from infoalign_dgl.context._pair_store import PairStore
 
@@ -48,8 +49,8 @@ def search(
     present = np.flatnonzero(squares > 0)
     unit = np.empty((len(present), rows.shape[1]), dtype=np.float32)
     for begin in range(0, len(present), _BLOCK):
-        part = present[begin : begin + _BLOCK]
-        unit[begin : begin + _BLOCK] = rows[part].astype(np.float64) / np.sqrt(squares[part])[:, None]
+        block = present[begin : begin + _BLOCK]
+        unit[begin : begin + _BLOCK] = rows[block].astype(np.float64) / np.sqrt(squares[block])[:, None]
     dim = rows.shape[1]
     margin = (dim + 8) * _UNIT32 / (1 - dim * _UNIT32)
     starts = range(0, len(present), _BLOCK)
@@ -76,12 +77,12 @@ def _squared_norms(rows: np.ndarray) -> np.ndarray:
         squares[begin : begin + _BLOCK] = np.einsum("ij,ij->i", block, block)
     if not np.isfinite(squares).all():
         row = int(np.argmax(~np.isfinite(squares)))
-        raise GraphError(f"'rows' must be finite, but row {row} holds a NaN or an infinity: impute or drop it")
+        raise GraphError(f"'rows' must be finite, but row {row} is not: impute or drop it")
     return squares
 
 
 class _Product:
-    """Blocks of the float32 product, through torch where it is installed (its BLAS is the faster) or numpy."""
+    """Blocks of the float32 product, through torch where it is installed (it is faster) or numpy."""
 
     def __init__(self, num_threads: int) -> None:
         self._torch: Any = None
@@ -126,7 +127,7 @@ def _decide(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Score candidates in float64 and keep those at or above the threshold."""
     dots = np.einsum("ij,ij->i", rows[i].astype(np.float64), rows[j].astype(np.float64))
-    similarity = dots / np.sqrt(squares[i] * squares[j])
+    similarity = np.minimum(dots / np.sqrt(squares[i] * squares[j]), 1.0)
     keep = similarity >= float(threshold)
     rounding = 4 * (rows.shape[1] + 4) * _UNIT64
     for at in np.flatnonzero(np.abs(similarity - float(threshold)) <= rounding):
@@ -135,7 +136,7 @@ def _decide(
 
 
 def _reaches(left: np.ndarray, right: np.ndarray, threshold: Fraction) -> bool:
-    """Decide x.y >= t |x| |y| for t > 0 without rounding: float32 values are integers times a power of two."""
+    """Decide x.y >= t |x| |y| for t > 0 without rounding: floats are integers times a power of two."""
     x, y = _as_integers(left), _as_integers(right)
     dot = sum(a * b for a, b in zip(x, y, strict=True))
     squares = sum(a * a for a in x) * sum(b * b for b in y)

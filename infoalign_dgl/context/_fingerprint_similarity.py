@@ -102,7 +102,7 @@ class _NumpyTable:
     def scan(
         self, least: np.ndarray, begin: int, end: int, num_threads: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Compare the rows of blocks ``begin`` to ``end`` with all after them; the product is exact below 2^24."""
+        """Compare the rows of some blocks with all after them; the float32 product is exact below 2^24."""
         del num_threads  # the matrix product brings its own
         found = []
         for tile in range(begin, end):

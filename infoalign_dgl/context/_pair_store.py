@@ -8,7 +8,7 @@ _SLACK = 1 << 20
 
 
 class PairStore:
-    """Collects pairs in any order; where only the ``most`` best may stay, memory stays within about twice that.
+    """Collects pairs in any order; where only the ``most`` best may stay, it holds about twice as many.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Exact similarity of all pairs of rows: binary fingerprints with integers, dense rows with proven margins.
 
-A threshold is taken as the decimal fraction it is written as: 0.8 is 4/5, and a pair whose similarity is exactly
-4/5 passes.
+A threshold is taken as the decimal fraction it is written as: 0.8 is 4/5, and a pair whose similarity is
+exactly 4/5 passes.
 
 References
 ----------
@@ -41,11 +41,11 @@ def similar_pairs(
     Parameters
     ----------
     rows : np.ndarray
-        (n, ceil(bits/8)) uint8: binary fingerprints, packed; or (n, d) float32: dense rows, compared as they are (the
-        caller centres them). A row of zeros is similar to nothing.
+        (n, ceil(bits/8)) uint8: binary fingerprints, packed; or (n, d) float32: dense rows, compared as they
+        are (the caller centres them). A row of zeros is similar to nothing.
     metric : {"cosine", "tanimoto"}
-        c / sqrt(a b) or c / (a + b - c) of fingerprints with a and b bits, c of them common; of dense rows only the
-        cosine, x.y / (|x| |y|).
+        c / sqrt(a b) or c / (a + b - c) of rows with a and b bits, c of them common; of dense rows only
+        the cosine, x.y / (|x| |y|).
     threshold : float
         Least similarity, above 0 and at most 1.
     sparsity : float, optional
@@ -65,7 +65,7 @@ def similar_pairs(
     Raises
     ------
     GraphError
-        If ``rows`` is of another type or shape, holds values that are not finite, or an option is out of range.
+        If ``rows`` is of another type or shape, is not finite, or an option is out of range.
     """
     _check(rows, metric)
     limit = _fraction("threshold", threshold)
@@ -108,12 +108,16 @@ def keep_nearest(
         If the arrays differ in length, a row number is out of range, or ``max_neighbors`` is negative.
     """
     if not len(i) == len(j) == len(similarity):
-        raise GraphError(f"'i', 'j' and 'similarity' have {len(i)}, {len(j)} and {len(similarity)} entries: pass one each")
+        raise GraphError(
+            f"'i', 'j' and 'similarity' have {len(i)}, {len(j)} and {len(similarity)} entries: pass one each"
+        )
     if max_neighbors < 0:
         raise GraphError(f"'max_neighbors' must not be negative, but is {max_neighbors}: pass 10, say")
     own, other = np.concatenate([i, j]), np.concatenate([j, i])
-    if len(own) and not (0 <= int(own.min()) and int(own.max()) < num_rows):
-        raise GraphError(f"'i' and 'j' must be in [0, {num_rows}), but reach from {own.min()} to {own.max()}: check them")
+    if len(own) and (int(own.min()) < 0 or int(own.max()) >= num_rows):
+        raise GraphError(
+            f"'i' and 'j' must be in [0, {num_rows}), but reach from {own.min()} to {own.max()}: check them"
+        )
     order = np.lexsort((other, -np.concatenate([similarity, similarity]), own))
     starts = np.zeros(num_rows + 1, dtype=np.int64)
     np.cumsum(np.bincount(own, minlength=num_rows), out=starts[1:])
@@ -126,11 +130,15 @@ def _check(rows: Any, metric: str) -> None:
     if metric not in ("cosine", "tanimoto"):
         raise GraphError(f"'metric' is {metric!r}: choose cosine or tanimoto")
     if not isinstance(rows, np.ndarray) or rows.ndim != 2:
-        raise GraphError(f"'rows' must be a numpy array of two dimensions, not {getattr(rows, 'shape', type(rows))}")
+        raise GraphError(
+            f"'rows' must be a numpy array of two dimensions, not {getattr(rows, 'shape', type(rows))}"
+        )
     if rows.dtype not in (np.uint8, np.float32):
         raise GraphError(f"'rows' must be bit-packed uint8 or float32, not {rows.dtype}: convert them")
     if rows.dtype == np.float32 and metric == "tanimoto":
-        raise GraphError("'metric' tanimoto compares fingerprints, but 'rows' is float32: use cosine, or pack bits")
+        raise GraphError(
+            "'metric' tanimoto compares fingerprints, but 'rows' is float32: use cosine, or pack bits"
+        )
 
 
 def _fraction(name: str, value: float) -> Fraction:

@@ -1,4 +1,4 @@
-"""Random walks on the context graph: the index, the three backends, and what walks ask decoders to reconstruct."""
+"""Random walks on the context graph: the index, three backends, and the targets that walks give."""
 
 from __future__ import annotations
 

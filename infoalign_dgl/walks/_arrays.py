@@ -1,4 +1,4 @@
-"""What walk functions accept as an array: numpy, torch on any device, or a sequence; torch is never imported here."""
+"""What walk functions accept as an array: numpy, torch, or a sequence; torch is never imported here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packing arcs with numpy, for when the extension was not built; and the words for what is wrong with them."""
+"""Packing arcs with numpy, for when the extension was not built; and the words for what is wrong."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def pack_edges(
     arcs: np.ndarray,
     edge_ids: np.ndarray,
 ) -> Fault:
-    """Check edges and sort them by source, stably, into ``indptr``, ``arcs`` and ``edge_ids``; give (fault, position)."""
+    """Check edges and sort them by source, stably, into the last three arrays; give (fault, position)."""
     num_nodes = len(indptr) - 1
     fault = _first(_first_outside(src, num_nodes, _SOURCE_RANGE), _check_arcs(dst, weight, num_nodes))
     if fault[0] != _NONE:
@@ -148,11 +148,11 @@ def raise_fault(fault: Fault, values: Mapping[str, np.ndarray], num_nodes: int, 
         weight = values["weight"]
         count = int((~((weight >= 0) & (weight <= 1))).sum())
         raise WalkError(
-            f"'weight' must be in [0, 1], but {count} of {len(weight)} values are not, first at position {at} "
-            f"({weight[at]}): scale the weights, or drop those arcs"
+            f"'weight' must be in [0, 1], but {count} of {len(weight)} values are not, first at position "
+            f"{at} ({weight[at]}): scale the weights, or drop those arcs"
         )
     name = "src" if kind == _SOURCE_RANGE else target_name
     raise WalkError(
-        f"'{name}' must hold node ids in [0, {num_nodes}), but position {at} holds {values[name][at]}: check the ids, "
-        "or the number of nodes"
+        f"'{name}' must hold node ids in [0, {num_nodes}), but position {at} holds {values[name][at]}: "
+        "check the ids, or the number of nodes"
     )

@@ -64,7 +64,7 @@ class WalkIndex:
         Parameters
         ----------
         src, dst : array_like
-            (E,) integer node ids in [0, num_nodes): arc k leads from ``src[k]`` to ``dst[k]``. Numpy or torch.
+            (E,) integer node ids in [0, num_nodes): arc k leads from ``src[k]`` to ``dst[k]``.
         weight : array_like
             (E,) weights in [0, 1], kept as float32.
         num_nodes : int
@@ -78,7 +78,7 @@ class WalkIndex:
         Raises
         ------
         WalkError
-            If the shapes differ, an id is out of range, a weight is not in [0, 1], or a node has over 2^31 arcs.
+            If shapes differ, an id is out of range, a weight is not in [0, 1], or a node has over 2^31 arcs.
         """
         count = _node_count(num_nodes)
         sources, targets = to_ids(src, "src"), to_ids(dst, "dst")
@@ -116,13 +116,13 @@ class WalkIndex:
         weight : array_like
             (A,) weights in [0, 1], kept as float32.
         edge_ids : array_like, optional
-            (A,) integers >= 0, the edge of each arc; arcs of one edge may share it. Default: the arc's position.
+            (A,) integers >= 0, the edge of each arc, which arcs may share. Default: the arc's position.
 
         Raises
         ------
         WalkError
-            If the shapes differ, ``indptr`` is not as above, an id is out of range, a weight is not in [0, 1], or a
-            node has over 2^31 arcs.
+            If shapes differ, ``indptr`` is not as above, an id is out of range, a weight is not in [0, 1], or
+            a node has over 2^31 arcs.
         """
         pointers, targets = to_ids(indptr, "indptr"), to_ids(indices, "indices")
         weights = _weights(weight)
@@ -145,7 +145,7 @@ class WalkIndex:
             fault = _packing.pack_csr(pointers, targets, weights, arcs)
         values = {"indptr": pointers, "indices": targets, "weight": weights}
         _packing.raise_fault(fault, values, count, target_name="indices")
-        # A copy where the caller's own array came through, so that writing to it later cannot break the index.
+        # A copy where the caller's own array came through: writing to it later must not break the index.
         own = pointers.copy() if np.may_share_memory(pointers, to_numpy(indptr)) else pointers
         if edges is not None and np.may_share_memory(edges, to_numpy(edge_ids)):
             edges = edges.copy()

@@ -22,8 +22,8 @@ def load_native() -> Any | None:
         return importlib.import_module("infoalign_dgl._native")
     except ImportError as error:
         warnings.warn(
-            f"the native kernels are not available ({error}): walks run on numba and similarity on numpy, which is "
-            "slower; install a C++ compiler and then infoalign-dgl again",
+            f"the native kernels are not available ({error}): walks run on numba and similarity on numpy, "
+            "which is slower; install a C++ compiler and then infoalign-dgl again",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
@@ -112,7 +112,7 @@ def _walk_rows(
     alpha: np.ndarray,
     edges: np.ndarray,
 ) -> None:
-    """Walk rows ``begin`` to ``end``; empty ``columns`` (threshold, alias) mean uniform, empty ``edges`` none."""
+    """Walk rows ``begin`` to ``end``; empty ``columns`` (threshold, alias) mean uniform."""
     threshold, alias = columns
     for row in range(begin, end):
         node = seeds[row]
@@ -153,7 +153,7 @@ def walk(
     nodes, alpha, edges = outputs
     nothing = np.zeros(0, dtype=np.uint32)
     table = index.alias_arcs() if weighted else None
-    arguments = (
+    arguments: tuple[Any, ...] = (
         index.indptr,
         index.arcs,
         (nothing, nothing) if table is None else (table["threshold"].copy(), table["alias"].copy()),

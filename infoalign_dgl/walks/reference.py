@@ -4,9 +4,9 @@ Slow, and meant to be read: the other backends are tested against it, value for 
 
 References
 ----------
-Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Philox4x32-10). Vose 1991, "A linear algorithm for
-generating random numbers with a given distribution" (alias tables). Liu et al. 2024, "Learning Molecular
-Representation in a Cell", section 3 (walks and alpha).
+Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Philox4x32-10). Vose 1991, "A linear
+algorithm for generating random numbers with a given distribution" (alias tables). Liu et al. 2024, "Learning
+Molecular Representation in a Cell", section 3 (walks and alpha).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class AliasTable(NamedTuple):
 def alias_table(weights: Sequence[float]) -> AliasTable | None:
     """Build one node's alias table; None where its weights sum to 0, which makes it a dead end.
 
-    An arc of weight 0 that rounding leaves over gets threshold 0 and the first heaviest arc, so it is never taken.
+    An arc of weight 0 that rounding leaves over gets threshold 0 and the first heaviest arc as alias.
     """
     degree = len(weights)
     total = 0.0

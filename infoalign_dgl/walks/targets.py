@@ -2,8 +2,8 @@
 
 References
 ----------
-Liu et al. 2024, "Learning Molecular Representation in a Cell", Eq. 3: the Bernoulli log-likelihood is linear in the
-target, so the alpha-weighted sum over visited nodes equals the sum of alpha times the likelihood of the mean row.
+Liu et al. 2024, "Learning Molecular Representation in a Cell", Eq. 3: the Bernoulli log-likelihood is linear
+in the target, so the alpha-weighted sum over visited nodes is the sum of alpha times that of the mean row.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def collapse_targets(
     row_index : np.ndarray
         (num_nodes,) int64 row of each node in ``values``; -1: none.
     values : np.ndarray
-        (rows, d) float32 or float16, or (rows, ceil(d/8)) uint8 as ``np.packbits`` packs; may be memory-mapped.
+        (rows, d) float32 or float16, or (rows, ceil(d/8)) uint8 from ``np.packbits``; may be memory-mapped.
     num_bits : int, optional
         d, given exactly where ``values`` is bit-packed.
     num_threads : int, optional
@@ -105,8 +105,8 @@ def _check_walked(nodes: Any, alpha: Any, row_index: Any) -> tuple[np.ndarray, n
     nodes, alpha, row_index = np.asarray(nodes), np.asarray(alpha), np.asarray(row_index)
     if nodes.ndim != 2 or nodes.shape != alpha.shape:
         raise WalkError(
-            f"'nodes' {tuple(nodes.shape)} and 'alpha' {tuple(alpha.shape)} must have one shape, (walks, L+1): pass "
-            "both as random_walks gives them"
+            f"'nodes' {tuple(nodes.shape)} and 'alpha' {tuple(alpha.shape)} must have one shape: "
+            "pass both as random_walks gives them"
         )
     for name, array in (("nodes", nodes), ("row_index", row_index)):
         if array.dtype.kind not in "iu":
@@ -134,8 +134,8 @@ def _check_values(values: np.ndarray, num_bits: int | None) -> int:
         )
     if (values.dtype == np.uint8) != (num_bits is not None):
         raise WalkError(
-            f"'values' is {values.dtype} and 'num_bits' is {num_bits}: give the number of bits exactly where the rows "
-            "are bit-packed uint8"
+            f"'values' is {values.dtype} and 'num_bits' is {num_bits}: give the number of bits exactly where "
+            "the rows are bit-packed uint8"
         )
     if num_bits is None:
         return values.shape[1]
@@ -154,7 +154,8 @@ def _raise_bad_walk(walk: int, nodes: np.ndarray, row_index: np.ndarray, num_row
             )
         if node >= 0 and row_index[node] >= num_rows:
             raise WalkError(
-                f"'row_index' sends node {node} to row {row_index[node]}, but 'values' has {num_rows} rows: check both"
+                f"'row_index' sends node {node} to row {row_index[node]}, but 'values' has {num_rows} rows: "
+                "check both"
             )
 
 

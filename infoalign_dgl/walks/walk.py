@@ -71,8 +71,8 @@ def random_walks(
 ) -> Walks:
     """Walk at random from each seed node.
 
-    The walk of (``seed``, walk id, ``stream``) on a graph is always the same: whatever the number of threads, the
-    backend, the device, and whichever other walks are asked for with it.
+    The walk of (``seed``, walk id, ``stream``) on a graph is always the same: whatever the number of threads,
+    the backend, the device, and whichever other walks are asked for with it.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def random_walks(
     seed : int
         Key of the random numbers, 64 bits, unsigned.
     walk_ids : array_like, optional
-        (W,) integers >= 0 that name the walks; by default 0, 1, 2, ... Walks of the same id draw the same numbers.
+        (W,) integers >= 0 that name the walks; by default 0, 1, 2, ... Walks of one id draw the same numbers.
     stream : int
         A further counter of 32 bits, such as the epoch.
     backend : {"native", "numba", "reference"}, optional
@@ -151,7 +151,8 @@ def _check_walks(index: WalkIndex, seeds: np.ndarray, walk_ids: np.ndarray | Non
     if outside.any():
         at = int(np.argmax(outside))
         raise WalkError(
-            f"'seeds' must hold node ids in [0, {index.num_nodes}), but position {at} holds {seeds[at]}: check the ids"
+            f"'seeds' must hold node ids in [0, {index.num_nodes}), but position {at} holds {seeds[at]}: "
+            "check the ids"
         )
     if walk_ids is not None and (walk_ids < 0).any():
         at = int(np.argmax(walk_ids < 0))
