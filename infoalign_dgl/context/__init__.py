@@ -14,6 +14,8 @@ _EXPORTS = {
     "NODE_TYPES": "infoalign_dgl.context.graph",
     "build_context_graph": "infoalign_dgl.context.build",
     "build_from_rows": "infoalign_dgl.context.build",
+    "describe_node": "infoalign_dgl.context.diagnostics",
+    "diagnose": "infoalign_dgl.context.diagnostics",
 }
 
 __all__ = list(_EXPORTS)

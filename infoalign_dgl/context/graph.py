@@ -80,6 +80,7 @@ class ContextGraph:
         self.spaces = spaces
         self.schema: dict[str, Any] = dict(schema or {})
         self.report: dict[str, Any] = dict(report or {})
+        self.folder: Path | None = None  # where it was loaded from: caches of what it holds may stand beside it
         self._check()
         self.schema.update(self._description())
 
@@ -278,7 +279,9 @@ class ContextGraph:
         nodes = {kind: _read(pd.read_parquet, folder / "nodes" / f"{kind}.parquet") for kind in NODE_TYPES}
         spaces = {name: _read_space(folder, name, stored, nodes) for name, stored in schema["spaces"].items()}
         graphs, _ = _read(lambda path: dgl.load_graphs(str(path)), folder / "heterograph.bin")
-        return cls(graphs[0], nodes, spaces, schema, report)
+        graph = cls(graphs[0], nodes, spaces, schema, report)
+        graph.folder = folder
+        return graph
 
     def _check(self) -> None:
         for kind, count in self.num_nodes.items():

@@ -1,7 +1,7 @@
 """Tables from files: delimited text (gzipped or not) and Parquet.
 
-Errors name the file, row and column. Rows are numbered as a spreadsheet shows them: the header is row 1, so the
-first row of data is row 2.
+Errors name the file, row and column. Rows are numbered as a spreadsheet shows them: the header is row 1, so
+the first row of data is row 2.
 """
 
 from __future__ import annotations
