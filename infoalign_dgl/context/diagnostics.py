@@ -28,7 +28,7 @@ class SpaceDiagnosis:
     rows, dim : int
         Size of the space.
     coverage : float
-        Share of the nodes of its type that have a row.
+        Share of the genes that have a row, if genes carry the space; else share of the molecules.
     visits : float
         Nodes with a row that a walk of a molecule visits, on average; the start counts.
     alpha_share : float
@@ -261,7 +261,7 @@ def _walked_spaces(graph: ContextGraph, sample: np.ndarray, length: int, seed: i
             space.node_type,
             space.num_rows,
             space.dim,
-            space.num_rows / max(len(space.node_rows), 1),
+            space.num_rows / max(graph.num_nodes["gene" if space.node_type == "gene" else "molecule"], 1),
             visits[name],
             float((mass[name] / total).mean()),
         )

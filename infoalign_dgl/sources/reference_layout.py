@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -113,7 +113,9 @@ def _matrix(folder: Path, name: str, rows: int) -> np.ndarray:
     return values.astype(np.float64)
 
 
-def _profile_table(folder: Path, name: str, node_type: str, space: str) -> ProfileRows:
+def _profile_table(
+    folder: Path, name: str, node_type: Literal["morphology", "gene_expression"], space: str
+) -> ProfileRows:
     table = read_table(folder / f"{name}.csv.gz", text=["mol_id"])
     values = _matrix(folder, name, len(table))
     if node_type == "morphology":
@@ -123,7 +125,7 @@ def _profile_table(folder: Path, name: str, node_type: str, space: str) -> Profi
     account = TableAccount(f"{name}.csv.gz", node_type, len(table))
     return ProfileRows(
         account,
-        node_type,  # type: ignore[arg-type]
+        node_type,
         space,
         columns,
         values,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -58,11 +58,9 @@ def simulation_rows(simulation: Simulation) -> ContextRows:
     )
     for space, table in simulation.morphology.items():
         if len(table):
-            rows.profiles.append(_profiles(f"{space} morphology", "morphology", space, table))
+            rows.profiles.append(_profiles("morphology", space, table))
     if len(simulation.expression):
-        rows.profiles.append(
-            _profiles("expression", "gene_expression", EXPRESSION_SPACE, simulation.expression)
-        )
+        rows.profiles.append(_profiles("gene_expression", EXPRESSION_SPACE, simulation.expression))
     if len(simulation.gene_morphology):
         rows.gene_profiles.append(_gene_profiles(simulation.gene_morphology))
     if len(simulation.gene_gene):
@@ -72,19 +70,22 @@ def simulation_rows(simulation: Simulation) -> ContextRows:
     return rows
 
 
-def _account(what: str, table: pd.DataFrame) -> TableAccount:
-    return TableAccount(f"{_NAME} {what}", what.rsplit(" ", maxsplit=1)[-1], len(table))
+def _account(kind: str, table: pd.DataFrame, space: str | None = None) -> TableAccount:
+    name = f"{_NAME} {kind}" + (f" ({space})" if space else "")
+    return TableAccount(name, kind, len(table))
 
 
 def _texts(column: pd.Series) -> list[str | None]:
     return [str(value) for value in column]
 
 
-def _profiles(what: str, node_type: str, space: str, table: pd.DataFrame) -> ProfileRows:
+def _profiles(
+    node_type: Literal["morphology", "gene_expression"], space: str, table: pd.DataFrame
+) -> ProfileRows:
     features = table.drop(columns="id")
     return ProfileRows(
-        _account(what, table),
-        node_type,  # type: ignore[arg-type]
+        _account(node_type, table, space),
+        node_type,
         space,
         [str(column) for column in features.columns],
         features.to_numpy(np.float64),
@@ -96,7 +97,7 @@ def _profiles(what: str, node_type: str, space: str, table: pd.DataFrame) -> Pro
 def _gene_profiles(table: pd.DataFrame) -> GeneProfileRows:
     features = table.drop(columns="entrez")
     return GeneProfileRows(
-        _account("gene morphology", table),
+        _account("gene_morphology", table),
         GENE_SPACE,
         [str(column) for column in features.columns],
         features.to_numpy(np.float64),
@@ -108,14 +109,14 @@ def _gene_profiles(table: pd.DataFrame) -> GeneProfileRows:
 def _gene_gene(table: pd.DataFrame) -> GeneGeneRows:
     sources, targets = _texts(table["gene_0"]), _texts(table["gene_1"])
     return GeneGeneRows(
-        _account("gene-gene edges", table), "interacts", sources, targets, None, number_rows(len(table))
+        _account("gene_gene", table), "interacts", sources, targets, None, number_rows(len(table))
     )
 
 
 def _molecule_gene(table: pd.DataFrame) -> MoleculeGeneRows:
     references = MoleculeReferences(_texts(table["id"]), "id", _NAME)
     return MoleculeGeneRows(
-        _account("molecule-gene edges", table),
+        _account("molecule_gene", table),
         "binds",
         references,
         _texts(table["entrez"]),

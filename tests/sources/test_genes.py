@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from infoalign_dgl.sources.genes import GeneNames, gene_columns, r_mangled
+
+
+def test_r_mangling():
+    # As make.names prints them in R.
+    assert [r_mangled(n) for n in ("HLA-DMA", "7SK", "a b", "ok.name_1", ".2x", "_x")] == [
+        "HLA.DMA",
+        "X7SK",
+        "a.b",
+        "ok.name_1",
+        "X.2x",
+        "X_x",
+    ]
+
+
+def test_symbols_are_found_exactly_before_mangled():
+    names = GeneNames()
+    names.add("HLA-DMA", "3108")
+    names.add("HLA.DMA", "1")  # a symbol that looks like the mangled one of another gene
+    names.add("GPER1", "2852")
+    names.add_alias("GPER", "2852")
+    names.add("GPER1", "999")  # a later entry does not hold
+    assert names.find("HLA.DMA") == "1"
+    assert names.find("HLA-DMA") == "3108"
+    assert names.find("GPER") == "2852"
+    assert names.find("GPER1") == "2852"
+    assert names.symbol_of["2852"] == "GPER1"
+    assert names.find("nothing") is None
+
+
+def test_gene_columns_take_each_gene_once():
+    names = GeneNames()
+    names.add("CDK2", "1017")
+    names.add_alias("p33", "1017")
+    found = gene_columns(["id", "CDK2", "p33"], names)
+    assert (found.columns, found.entrez) == (["CDK2"], ["1017"])
+    assert (found.unknown, found.repeated) == (["id"], ["p33"])
+    found = gene_columns(["id", "1017", "1017.0", "5"], None)
+    assert (found.columns, found.entrez, found.repeated) == (["1017", "5"], ["1017", "5"], ["1017.0"])
