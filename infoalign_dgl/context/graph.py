@@ -352,10 +352,7 @@ def _check_edges(
 def _write(graph: ContextGraph, folder: Path) -> None:
     (folder / "nodes").mkdir()
     (folder / "features").mkdir()
-    try:
-        dgl.save_graphs(str(folder / "heterograph.bin"), [graph.heterograph])
-    except dgl.DGLError as error:  # DGL reports a full disk as its own error
-        raise OSError(f"heterograph.bin: {str(error).splitlines()[0]}") from error
+    _write_heterograph(graph, folder / "heterograph.bin")
     for kind, table in graph.nodes.items():
         table.to_parquet(folder / "nodes" / f"{kind}.parquet", index=False)
     for name, space in graph.spaces.items():
@@ -364,6 +361,28 @@ def _write(graph: ContextGraph, folder: Path) -> None:
     schema = {**graph.schema, "package_versions": package_versions()}
     (folder / "schema.json").write_text(json.dumps(schema, indent=1) + "\n")
     (folder / "build_report.json").write_text(json.dumps(graph.report, indent=1) + "\n")
+
+
+def _write_heterograph(graph: ContextGraph, path: Path) -> None:
+    """Write and read back: DGL reports a full disk as its own error, and not at all for a file's last bytes.
+
+    Raises
+    ------
+    OSError
+        If the file did not become what it should be.
+    """
+    try:
+        dgl.save_graphs(str(path), [graph.heterograph])
+        written = dgl.load_graphs(str(path))[0][0]
+        whole = all(
+            torch.equal(written.edges[kind].data["weight"], graph.heterograph.edges[kind].data["weight"])
+            and all(map(torch.equal, written.edges(etype=kind), graph.heterograph.edges(etype=kind)))
+            for kind in EDGE_TYPES
+        )
+    except dgl.DGLError as error:
+        raise OSError(f"{path.name} could not be written whole, the disk may be full") from error
+    if not whole:
+        raise OSError(f"{path.name} could not be written whole, the disk may be full")
 
 
 def _read(reader: Any, path: Path) -> Any:
