@@ -41,13 +41,12 @@ def print_counts(graph: ContextGraph) -> None:
                 space.node_type,
                 space.num_rows,
                 space.dim,
-                f"{space.num_rows / max(len(space.node_rows), 1):.1%}",
                 *_cuts(cut),
             )
         )
     print_table(
         "Feature spaces",
-        ["space", "on", "rows", "columns", "coverage", "similar pairs", "cut", "edges", "cut"],
+        ["space", "on", "rows", "columns", "similar pairs", "cut", "edges", "cut"],
         rows,
     )
 

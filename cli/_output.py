@@ -25,18 +25,26 @@ def _plain(value: Any) -> Any:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table; all columns but the first are aligned right."""
+    """Print a table under its title; columns of numbers are aligned right."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    body = [list(row) for row in rows]
+    table = Table(box=None, header_style="bold", pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
-    for row in rows:
+        numbers = all(_is_number(row[index]) for row in body)
+        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+    for row in body:
         table.add_row(*(_cell(value) for value in row))
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    if title:
+        console.print(title, style="italic")
     console.print(table)
     console.print()
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, str) or value == "" or value.endswith("%")
 
 
 def _cell(value: Any) -> str:

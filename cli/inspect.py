@@ -1,0 +1,78 @@
+"""``infoalign-dgl inspect``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infoalign_dgl.cli._output import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from infoalign_dgl.context.diagnostics import Diagnosis, NodeDescription
+
+
+@click.command("inspect")
+@click.argument("graph", type=click.Path(path_type=Path))
+@click.option("--node", help="One node and its neighbourhood, as TYPE:ID, for instance gene:1017.")
+@click.option(
+    "--walk-length", type=click.IntRange(min=0), default=4, show_default=True, help="Steps of a walk."
+)
+@json_option
+def command(graph: Path, node: str | None, walk_length: int, as_json: bool) -> None:
+    """Say what is in a context graph and what training will see of it.
+
+    Counts, coverage, isolated molecules, the share of a molecule's alpha mass that each feature space
+    gets, hubs, and how many similarity edges other thresholds would keep.
+    """
+    from infoalign_dgl.cli._graph_tables import print_counts
+    from infoalign_dgl.context import ContextGraph, describe_node, diagnose
+
+    loaded = ContextGraph.load(graph)
+    found = diagnose(loaded, length=walk_length) if node is None else describe_node(loaded, node)
+    if as_json:
+        print_json(dataclasses.asdict(found))
+    elif node is None:
+        print_counts(loaded)
+        _print_diagnosis(found)
+    else:
+        _print_node(found)
+
+
+def _print_diagnosis(found: Diagnosis) -> None:
+    molecules = found.num_nodes["molecule"]
+    reach = f"{found.within_reach:.1%} have a measured node within {found.length} steps"
+    click.echo(f"{found.isolated_molecules:,} of {molecules:,} molecules are isolated; {reach}.\n")
+    print_table(
+        f"What walks of {found.length} steps meet (from {found.sampled_molecules:,} molecules)",
+        ["space", "coverage", "nodes visited per walk", "share of alpha"],
+        [(s.name, f"{s.coverage:.1%}", s.visits, f"{s.alpha_share:.1%}") for s in found.spaces],
+    )
+    print_table(
+        "Hubs", ["type", "id", "name", "edges"], [(h.node_type, h.key, h.label, h.degree) for h in found.hubs]
+    )
+    thresholds = list(found.thresholds[0].edges) if found.thresholds else []
+    print_table(
+        "Similarity edges kept at other thresholds",
+        ["space", *(f">= {threshold}" for threshold in thresholds)],
+        [
+            (t.spaces, *("build again" if n is None else n for n in t.edges.values()))
+            for t in found.thresholds
+        ],
+    )
+
+
+def _print_node(found: NodeDescription) -> None:
+    attributes = [*found.attributes.items(), ("feature spaces", ", ".join(found.spaces) or "none")]
+    print_table(f"{found.node_type} {found.key} (node {found.global_id})", ["", ""], attributes)
+    print_table("Edges", ["type", "edges"], found.degrees.items())
+    print_table(
+        f"Neighbours (the {len(found.neighbors)} of largest weight)",
+        ["relation", "type", "id", "name", "weight"],
+        [
+            (f"{n.relation} ->" if n.outgoing else f"<- {n.relation}", n.node_type, n.key, n.label, n.weight)
+            for n in found.neighbors
+        ],
+    )

@@ -1,0 +1,79 @@
+"""``infoalign-dgl pretrain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from infoalign_dgl.cli._output import json_option, print_json, print_table
+from infoalign_dgl.training.config import LOSSES, PRECISIONS, TRANSITIONS, PretrainConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infoalign_dgl.training import PretrainResult
+
+_ENCODERS = ("gin-virtual", "gin")
+
+
+def _setting(name: str, kind: Any, text: str) -> Callable[[Any], Any]:
+    """Make an option that sets the configuration's field of the same name, with its default."""
+    default = getattr(PretrainConfig, name)
+    return click.option(
+        f"--{name.replace('_', '-')}", type=kind, default=default, show_default=True, help=text
+    )
+
+
+@click.command("pretrain")
+@click.argument("graph", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Run folder.")
+@_setting("epochs", click.IntRange(min=1), "Passes over the molecules.")
+@_setting("batch_size", click.IntRange(min=2), "Molecules per step.")
+@_setting("walk_length", click.IntRange(min=0), "Steps L of a walk.")
+@_setting("beta", float, "Weight of the KL term.")
+@_setting("lr", float, "Learning rate of Adam.")
+@_setting("weight_decay", float, "Weight decay of Adam.")
+@_setting("encoder", click.Choice(_ENCODERS), "The molecule's encoder.")
+@_setting("hidden", click.IntRange(min=1), "Width of the encoder and of the latent.")
+@_setting("layers", click.IntRange(min=2), "Message passing layers.")
+@_setting("dropout", click.FloatRange(0, 1, max_open=True), "Dropout of encoder and decoders.")
+@_setting("loss", click.Choice(LOSSES), "How the feature spaces' losses are weighed.")
+@_setting("transition", click.Choice(TRANSITIONS), "Each arc alike, or in proportion to its weight.")
+@_setting("sampling", str, "'uniform', or 'measured=S': a share S of each batch has a profile in reach.")
+@_setting("precision", click.Choice(PRECISIONS), "Of the matrix products.")
+@_setting("device", str, "'auto', 'cpu', 'cuda', ...")
+@_setting("seed", click.IntRange(min=0), "Of everything random.")
+@click.option("--max-steps", type=click.IntRange(min=0), help="Stop after this many steps.")
+@_setting("holdout", click.FloatRange(0, 1, max_open=True), "Share of molecules kept for validation.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+@json_option
+def command(graph: Path, output: Path, resume: bool, as_json: bool, **settings: Any) -> None:
+    """Pretrain the encoder on a context graph.
+
+    GRAPH is a folder written by build-graph. The run folder gets the configuration, metrics.jsonl,
+    TensorBoard events and checkpoints. A run that was stopped goes on with --resume and the same options.
+    """
+    from infoalign_dgl.context import ContextGraph
+    from infoalign_dgl.training import pretrain
+
+    config = PretrainConfig(**settings)
+    result = pretrain(ContextGraph.load(graph), output, config, resume=resume, graph_folder=graph)
+    if as_json:
+        print_json(vars(result))
+    else:
+        print_result(result)
+        click.echo(f"Wrote {output}. Embed molecules with: infoalign-dgl embed {output} TABLE -o OUT.parquet")
+
+
+def print_result(result: PretrainResult) -> None:
+    """Print the loss of each feature space on held-out molecules beside that of its column means."""
+    print_table(
+        "Held-out molecules: loss per dimension (nats)",
+        ["space", "molecules", "model", "column means", "model - means"],
+        [
+            (v.space, v.molecules, v.model, v.column_means, v.model - v.column_means)
+            for v in result.validation
+        ],
+    )
