@@ -80,7 +80,7 @@ class ContextGraph:
         self.spaces = spaces
         self.schema: dict[str, Any] = dict(schema or {})
         self.report: dict[str, Any] = dict(report or {})
-        self.folder: Path | None = None  # where it was loaded from: caches of what it holds may stand beside it
+        self.folder: Path | None = None  # where it was loaded from: caches may stand beside it
         self._check()
         self.schema.update(self._description())
 

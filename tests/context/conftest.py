@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+
 from infoalign_dgl.context import EDGE_TYPES, ContextGraph, FeatureSpace
 from infoalign_dgl.context.spaces import scaled_space, settle_missing
 
@@ -18,7 +19,7 @@ def random_edges(rng, sizes=SIZES, per_type=15):
         src = rng.integers(0, sizes[kind[0]], per_type)
         dst = rng.integers(0, sizes[kind[2]], per_type)
         keep = []
-        for s, d in zip(src, dst):
+        for s, d in zip(src, dst, strict=False):
             pair = frozenset([(kind[0], int(s)), (kind[2], int(d))])
             keep.append(len(pair) == 2 and pair not in taken)
             taken.add(pair)

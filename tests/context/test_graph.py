@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+
 from infoalign_dgl.context import EDGE_TYPES, NODE_TYPES, ContextGraph
 from infoalign_dgl.errors import GraphError, InfoAlignError
 from infoalign_dgl.walks import random_walks
@@ -60,14 +62,22 @@ def test_row_index_is_over_global_ids(graph):
 def arcs(index):
     """All arcs as (source, target, weight, edge id)."""
     source = np.repeat(np.arange(index.num_nodes), np.diff(index.indptr))
-    return list(zip(source.tolist(), index.indices.tolist(), index.weight.tolist(), index.edge_ids.tolist()))
+    return list(
+        zip(
+            source.tolist(),
+            index.indices.tolist(),
+            index.weight.tolist(),
+            index.edge_ids.tolist(),
+            strict=False,
+        )
+    )
 
 
 def expected_arcs(graph, edges):
     forward = []
     for kind in EDGE_TYPES:
         src, dst, weight = edges[kind]
-        for s, d, w in zip(src, dst, weight):
+        for s, d, w in zip(src, dst, weight, strict=False):
             forward.append(
                 (
                     int(s) + graph.node_offsets[kind[0]],
@@ -109,10 +119,10 @@ def test_alpha_is_the_product_of_the_weights_passed_for_any_order_of_edges(make_
             assert weight_of.setdefault(frozenset([s, d]), w) == w
         walks = graph.walks(np.repeat(np.arange(30), 20), 4, seed=position, return_edges=True)
         ends = {e: {s, d} for s, d, _, e in arcs(graph.walk_index())}
-        for nodes, alpha, ids in zip(walks.nodes, walks.alpha, walks.edges):
+        for nodes, alpha, ids in zip(walks.nodes, walks.alpha, walks.edges, strict=False):
             product = np.float32(1)
             assert alpha[0] == 1
-            for step, (a, b) in enumerate(zip(nodes[:-1], nodes[1:])):
+            for step, (a, b) in enumerate(itertools.pairwise(nodes)):
                 if b < 0:
                     assert alpha[step + 1] == 0
                     break
@@ -248,6 +258,22 @@ def test_a_full_disk_leaves_the_old_folder_untouched(graph, tmp_path):
         assert "nothing was changed there" in line
     assert lines[-1].split()[1:] == ["1", "saved"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "old"]  # nothing partial is left
+
+
+def test_the_last_bytes_of_the_heterograph_are_not_lost_silently(make_graph, tmp_path):
+    rng = np.random.default_rng(0)
+    many = (rng.integers(0, 12, 5000), rng.integers(0, 12, 5000), rng.random(5000))
+    make_graph({("gene", "interacts", "gene"): many}).save(tmp_path / "new")
+    make_graph({}).save(tmp_path / "old")
+    size = (tmp_path / "new" / "heterograph.bin").stat().st_size  # larger than every other file
+    command = [sys.executable, "-c", LIMITED_SAVE, str(tmp_path / "old"), str(tmp_path / "new")]
+    limits = [str(size - lost) for lost in (4000, 100, 1, 0)]
+    done = subprocess.run([*command, *limits], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    outcomes = [line.split(maxsplit=2)[2] for line in done.stdout.splitlines()]
+    assert all("heterograph.bin could not be written whole" in outcome for outcome in outcomes[:-1])
+    assert len(outcomes) == 4
+    assert outcomes[-1] == "saved"
 
 
 def test_edges_are_checked(make_graph):

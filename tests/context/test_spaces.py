@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn.preprocessing import MinMaxScaler as SklearnScaler
+
 from infoalign_dgl.context.spaces import FeatureSpace, MinMaxScaler, scaled_space, settle_missing
 from infoalign_dgl.errors import GraphError
-from sklearn.preprocessing import MinMaxScaler as SklearnScaler
 
 finite = st.floats(-1e6, 1e6, allow_nan=False, width=32)
 matrices = arrays(np.float64, st.tuples(st.integers(1, 12), st.integers(1, 6)), elements=finite)
@@ -68,7 +69,9 @@ def test_settled_matrices_are_finite(values, seed):
     settled = settle_missing(values, names(values))
     assert np.isfinite(settled.values).all()
     assert len(settled.columns) + len(settled.dropped_columns) == values.shape[1]
-    assert set(settled.dropped_columns) == {n for n, s in zip(names(values), np.isnan(values).mean(0)) if s > 0.05}
+    assert set(settled.dropped_columns) == {
+        n for n, s in zip(names(values), np.isnan(values).mean(0), strict=False) if s > 0.05
+    }
 
 
 @pytest.mark.parametrize("float16", [False, True])
