@@ -143,7 +143,7 @@ def few_label_auc(features: np.ndarray, labels: np.ndarray, *, num_labels: int, 
     if not _enough(labels, num_labels):
         raise ValueError(
             f"'num_labels' of {num_labels} needs more than {num_labels // 2} active and inactive molecules, "
-            f"and there are {labels.sum()} and {(~labels).sum()}: pass more molecules or a smaller number"
+            f"and there are {labels.sum()} and {(~labels).sum()}: pass more molecules or ask for fewer"
         )
     return _auc(prepared, labels, _split(labels, num_labels, np.random.default_rng(seed)))
 
@@ -198,7 +198,7 @@ def compare_few_label(
     if not used:
         raise ValueError(
             f"'num_labels' of {num_labels} needs more than {num_labels // 2} active and inactive molecules, "
-            f"and no mechanism has them among {len(labels)} molecules: pass more molecules or a smaller number"
+            f"and no mechanism has them among {len(labels)} molecules: pass more molecules or ask for fewer"
         )
     auc = np.empty((len(prepared), len(used), len(seeds)))
     for row, k in enumerate(used):

@@ -188,7 +188,8 @@ class PackedMolecules:
             If the file is missing, damaged, or of another format version.
         """
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # Opened here, because numpy leaves a file open that turns out to be no archive.
+            with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 if int(stored["format_version"]) != _FORMAT_VERSION:
                     raise SourceError(
                         f"'{path}' has format version {int(stored['format_version'])}, and this program "

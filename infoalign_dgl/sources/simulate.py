@@ -41,7 +41,6 @@ MECHANISMS: tuple[str, ...] = tuple(
 )
 _COMPARTMENTS = ("Cells", "Cytoplasm", "Nuclei")
 _CHANNELS = ("AGP", "DNA", "ER", "Mito", "RNA")
-_EXPRESSION_NOISE = 1.0  # z-scores of what does not respond
 _FIRST_GENE = 900_000_001  # beyond every Entrez id in use: a simulated gene is never taken for a real one
 
 
@@ -75,6 +74,8 @@ class SimulationConfig:
         Standard deviation of a replicate, around the full response's 1; half of the variance is shared
         between columns. At 0.7 a single profile of a borderline molecule drowns and the median of several
         strong ones does not, as in real screens.
+    expression_noise : float
+        The same for expression; 1, since the values are z-scores.
     batches, batch_effect : int, float
         Plates, and the standard deviation of what a plate adds to a column; well below noise, as after
         correction.
@@ -83,7 +84,7 @@ class SimulationConfig:
     genes, extra_genes : int, int
         Expression columns, as many as L1000 has landmark genes, and genes known from the network only.
     signature_genes : int
-        Genes that a mechanism regulates, to z-scores of 3 to 7 when fully active, among noise of 1.
+        Genes that a mechanism regulates, to z-scores of 3 to 7 when fully active.
     targets : int
         Genes of each mechanism whose perturbation looks like it; half are expression columns.
     inert_genes : int
@@ -103,6 +104,7 @@ class SimulationConfig:
     measured: tuple[float, float, float] = (0.35, 0.25, 0.30)
     replicates: int = 3
     noise: float = 0.7
+    expression_noise: float = 1.0
     batches: int = 8
     batch_effect: float = 0.2
     nuisance: float = 0.3
@@ -212,7 +214,7 @@ def simulate(
     measured_genes = [str(gene) for gene in genes[: config.genes]]
     expressed = activity @ signatures
     expression = _measure(
-        ids, expressed, measured_genes, config.measured[-1], config, assay_rng, noise=_EXPRESSION_NOISE
+        ids, expressed, measured_genes, config.measured[-1], config, assay_rng, noise=config.expression_noise
     )
     first = config.columns[0][0]
     first_columns = list(morphology[first].columns[1:])

@@ -1,0 +1,121 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from infoalign_dgl.errors import SourceError
+from infoalign_dgl.molecules import PackedMolecules, featurize
+from infoalign_dgl.sources.simulate_seeds import SEED_DRUGS
+
+SMILES = [*list(SEED_DRUGS.values())[:12], "C", "[Na+].[Cl-]", "not a molecule", "CC"]
+PACKED, REASONS = featurize(SMILES)
+
+
+def naive_arcs(molecule, first_atom, features):
+    """Every bond both ways, by looping: (destination, source, bond features)."""
+    arcs = []
+    for bond, row in zip(molecule.GetBonds(), features, strict=True):
+        one, other = bond.GetBeginAtomIdx() + first_atom, bond.GetEndAtomIdx() + first_atom
+        arcs += [(other, one, *row), (one, other, *row)]
+    return arcs
+
+
+@given(st.lists(st.integers(0, len(SMILES) - 1), max_size=12))
+def test_gather_is_the_disjoint_union(ids):
+    batch = PACKED.gather(np.array(ids, dtype=np.int64))
+    assert batch.num_molecules == len(ids)
+    atoms, arcs, molecule, arc_counts = [], [], [], []
+    for position, i in enumerate(ids):
+        parsed = Chem.MolFromSmiles(SMILES[i]) if REASONS[i] is None else Chem.Mol()
+        bonds = PACKED.bond_features[PACKED.bond_offsets[i] : PACKED.bond_offsets[i + 1]]
+        found = naive_arcs(parsed, len(atoms), bonds)
+        atoms += PACKED.atom_features[PACKED.atom_offsets[i] : PACKED.atom_offsets[i + 1]].tolist()
+        arcs += sorted(found)
+        arc_counts.append(len(found))
+        molecule += [position] * parsed.GetNumAtoms()
+    assert batch.atom_features.tolist() == atoms
+    assert batch.molecule.tolist() == molecule
+    assert batch.bonds_per_molecule.tolist() == arc_counts
+    assert batch.atoms_per_molecule.tolist() == np.bincount(molecule, minlength=len(ids)).tolist()
+    ours = torch.cat([batch.edge_dst[:, None], batch.edge_src[:, None], batch.bond_features], dim=1)
+    assert sorted(map(tuple, ours.tolist())) == sorted(arcs)
+    assert torch.all(batch.edge_dst[1:] >= batch.edge_dst[:-1])  # sorted by destination, molecules contiguous
+    assert all(
+        value.dtype == torch.int64
+        for value in dataclasses.asdict(batch).values()
+        if isinstance(value, torch.Tensor)
+    )
+
+
+def test_batches_do_not_share_memory_with_the_store():
+    before = PACKED.atom_features.copy()
+    PACKED.gather(np.array([0, 1])).atom_features.fill_(1)
+    np.testing.assert_array_equal(PACKED.atom_features, before)
+
+
+@pytest.mark.parametrize("bad", [-1, len(SMILES)])
+def test_ids_out_of_range(bad):
+    with pytest.raises(IndexError, match=rf"not {bad} at position 1"):
+        PACKED.gather(np.array([0, bad]))
+
+
+def test_moving_keeps_everything():
+    batch = PACKED.gather(np.array([0, 3]))
+    moved = batch.to("cpu")
+    for field in dataclasses.fields(batch):
+        one, other = getattr(batch, field.name), getattr(moved, field.name)
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+    assert batch.to("meta").edge_src.device.type == "meta"
+
+
+def test_save_and_load(tmp_path):
+    path = tmp_path / "molecules.npz"
+    PACKED.save(path)
+    loaded = PackedMolecules.load(path)
+    for field in dataclasses.fields(PACKED):
+        np.testing.assert_array_equal(getattr(loaded, field.name), getattr(PACKED, field.name))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "molecules.npz"
+    PACKED.save(path)
+    whole = path.read_bytes()
+
+    def full_disk(stream, **arrays):
+        stream.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        PACKED.save(path)
+    assert path.read_bytes() == whole
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_damaged_files_are_named(tmp_path):
+    path = tmp_path / "molecules.npz"
+    with pytest.raises(SourceError, match=r"molecules.npz' does not exist"):
+        PackedMolecules.load(path)
+    PACKED.save(path)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(SourceError, match=r"molecules.npz' is damaged"):
+        PackedMolecules.load(path)
+    path.write_bytes(b"")
+    with pytest.raises(SourceError, match=r"molecules.npz' is damaged"):
+        PackedMolecules.load(path)
+    np.savez(path, format_version=np.int64(99))
+    with pytest.raises(SourceError, match="format version 99"):
+        PackedMolecules.load(path)
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    parts = {field.name: getattr(PACKED, field.name) for field in dataclasses.fields(PACKED)}
+    with pytest.raises(ValueError, match="'atom_features' must be a 2-dimensional uint8 array"):
+        PackedMolecules(**{**parts, "atom_features": parts["atom_features"].astype(np.int64)})
+    with pytest.raises(ValueError, match="must run from 0"):
+        PackedMolecules(**{**parts, "atom_offsets": parts["atom_offsets"][:-1]})
