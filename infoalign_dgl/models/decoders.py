@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from infoalign_dgl.models.dropout import Dropout
 
 OUTPUT_SCALE = 0.1  # of torch's own initialisation, see Decoder.initialise_output
-_LEAST_MEAN = 1e-3  # column means are kept this far from 0 and 1, so that no logit is infinite
+_LEAST_MEAN = 1e-4  # column means are kept this far from 0 and 1, so that no logit is infinite
 
 
 class Decoder(nn.Module):

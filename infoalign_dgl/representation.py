@@ -1,0 +1,152 @@
+"""A run as a function: SMILES in, vectors out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from infoalign_dgl.models import InfoAlign
+from infoalign_dgl.molecules import PackedMolecules, featurize, standardize
+from infoalign_dgl.training.checkpoint import checkpoint_folder, load_model
+from infoalign_dgl.training.run_folder import read_config
+from infoalign_dgl.training.setup import choose_device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+ERROR_COLUMNS = ["row", "smiles", "reason"]
+
+
+class Embedding(np.ndarray):
+    """An array of vectors, one row per structure, that knows why some rows are NaN.
+
+    Attributes
+    ----------
+    errors : pandas.DataFrame
+        One line per structure without a vector: ``row`` (its position), ``smiles`` (as given) and ``reason``.
+        An array cut out of this one or calculated from it has an empty table, since its rows are others.
+    """
+
+    errors: pd.DataFrame
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, errors: pd.DataFrame) -> Embedding:
+        """Attach a table of errors to vectors of shape (n, D)."""
+        embedding = np.asarray(vectors).view(cls)
+        embedding.errors = errors
+        return embedding
+
+    def __array_finalize__(self, source: np.ndarray | None) -> None:
+        self.errors = pd.DataFrame(columns=ERROR_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Representation:
+    """A pretrained encoder.
+
+    Attributes
+    ----------
+    model : InfoAlign
+        In eval mode.
+    checkpoint : Path
+        Where its weights came from.
+    """
+
+    model: InfoAlign
+    checkpoint: Path
+
+    @property
+    def dim(self) -> int:
+        """Width D of the vectors."""
+        return self.model.config.hidden
+
+    def embed(
+        self,
+        smiles: Sequence[str | None],
+        batch_size: int = 512,
+        *,
+        num_workers: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Embedding:
+        """Embed structures as the mean mu of their latent.
+
+        They are standardized as for building a graph: largest fragment, uncharged.
+
+        Parameters
+        ----------
+        smiles : sequence of (str or None)
+            n structures.
+        batch_size : int
+            Molecules at a time; the vectors do not depend on it.
+        num_workers : int, optional
+            Processes for reading structures; by default one per CPU.
+        progress : callable, optional
+            Called with (molecules encoded, all).
+
+        Returns
+        -------
+        Embedding
+            Shape (n, D), float32, row-aligned with ``smiles``; rows of NaN where a structure has no vector,
+            with the reason in ``.errors``.
+
+        Raises
+        ------
+        ValueError
+            If ``batch_size`` is below 1.
+        """
+        if batch_size < 1:
+            raise ValueError(f"'batch_size' must be at least 1, not {batch_size}")
+        given = list(smiles)
+        standard = standardize(given, num_workers=num_workers)
+        packed, failed = featurize([text or "" for text in standard.smiles], num_workers=num_workers)
+        reasons = [first or second for first, second in zip(standard.reason, failed, strict=True)]
+        rows = np.array([row for row, reason in enumerate(reasons) if reason is None], np.int64)
+        vectors = np.full((len(given), self.dim), np.nan, np.float32)
+        for start in range(0, len(rows), batch_size):
+            part = rows[start : start + batch_size]
+            vectors[part] = self._encode(packed, part)
+            if progress is not None:
+                progress(start + len(part), len(rows))
+        errors = [(row, given[row], reason) for row, reason in enumerate(reasons) if reason is not None]
+        return Embedding.of(vectors, pd.DataFrame(errors, columns=ERROR_COLUMNS))
+
+    def _encode(self, packed: PackedMolecules, rows: np.ndarray) -> np.ndarray:
+        device = next(self.model.parameters()).device
+        with torch.inference_mode():
+            mu: np.ndarray = self.model.encode(packed.gather(rows).to(device)).mu.cpu().numpy()
+        return mu
+
+
+def load(run: str | Path, *, step: int | None = None, device: str = "auto") -> Representation:
+    """Load a run's encoder.
+
+    Parameters
+    ----------
+    run : str or Path
+        A run folder; the graph it was trained on is not needed.
+    step : int, optional
+        A checkpoint's step; by default the best one on the molecules held out, or the last one where none
+        were.
+    device : str
+        ``"auto"`` takes a GPU where there is one.
+
+    Returns
+    -------
+    Representation
+
+    Raises
+    ------
+    InfoAlignError
+        If the folder is no run, or has no such checkpoint, or a damaged one.
+    """
+    folder = Path(run)
+    config = read_config(folder)
+    checkpoint = checkpoint_folder(folder, step)
+    model = InfoAlign(config.model)
+    load_model(checkpoint, model)
+    return Representation(model.to(choose_device(device)).eval(), checkpoint)

@@ -1,0 +1,156 @@
+"""What a pretraining run is asked to do, as plain values that go into ``config.json``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from infoalign_dgl.errors import RunError
+
+Transition = Literal["uniform", "weight"]
+
+LOSSES = ("balanced", "eq3", "reference")
+TRANSITIONS = ("uniform", "weight")
+PRECISIONS = ("fp32", "bf16")
+MAY_CHANGE_ON_RESUME = ("epochs", "max_steps", "device", "checkpoint_every")
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Settings of a run; the defaults are the published ones where the paper has them.
+
+    Parameters
+    ----------
+    epochs : int
+        Passes over the training molecules.
+    batch_size : int
+        Molecules per step.
+    walk_length : int
+        Steps L of a walk.
+    beta : float
+        Weight of the divergence from the prior.
+    lr, weight_decay : float
+        Of Adam; the learning rate falls along a cosine over 7/16 of a cycle.
+    encoder : {"gin-virtual", "gin"}
+        Which network.
+    hidden, layers, dropout
+        Its size and the dropout of encoder and decoders, see :class:`~infoalign_dgl.models.ModelConfig`.
+    loss : {"balanced", "eq3", "reference"}
+        Which objective.
+    transition : {"uniform", "weight"}
+        How a walk picks its next arc.
+    sampling : str
+        ``"uniform"``, or ``"measured=S"``: the share S of each batch is drawn from molecules with a profile
+        within ``walk_length`` steps.
+    precision : {"fp32", "bf16"}
+        Whether matrix products run under bf16 autocast.
+    device : str
+        ``"auto"`` takes a GPU where there is one; else what torch calls a device.
+    seed : int
+        Of everything random, in [0, 2**63).
+    max_steps : int or None
+        Stop after this many steps; the learning rate's schedule then ends there too.
+    holdout : float
+        Share of the molecules that is kept out of training for validation; 0 for none.
+    checkpoint_every : int
+        Steps between validations, each of which is followed by a checkpoint; the end is always one.
+
+    Raises
+    ------
+    RunError
+        Naming the first setting that makes no sense.
+    """
+
+    epochs: int = 300
+    batch_size: int = 3072
+    walk_length: int = 4
+    beta: float = 1e-9
+    lr: float = 1e-4
+    weight_decay: float = 1e-8
+    encoder: str = "gin-virtual"
+    hidden: int = 300
+    layers: int = 5
+    dropout: float = 0.5
+    loss: str = "balanced"
+    transition: Transition = "uniform"
+    sampling: str = "uniform"
+    precision: str = "fp32"
+    device: str = "auto"
+    seed: int = 0
+    max_steps: int | None = None
+    holdout: float = 0.05
+    checkpoint_every: int = 500
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 2), ("walk_length", 0), ("checkpoint_every", 1)):
+            if getattr(self, name) < least:
+                raise RunError(f"'{name}' must be at least {least}, not {getattr(self, name)}")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise RunError(f"'max_steps' must be at least 1, not {self.max_steps}")
+        for name in ("beta", "lr", "weight_decay"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise RunError(f"'{name}' must be a finite number of at least 0, not {getattr(self, name)}")
+        for name, known in (("loss", LOSSES), ("transition", TRANSITIONS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise RunError(f"'{name}' must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if not 0 <= self.holdout < 1:
+            raise RunError(f"'holdout' must be in [0, 1), not {self.holdout}")
+        if not 0 <= self.seed < 2**63:
+            raise RunError(f"'seed' must be in [0, 2**63), not {self.seed}")
+        _ = self.measured_share
+
+    @property
+    def measured_share(self) -> float | None:
+        """The share S of ``sampling="measured=S"``; None for ``"uniform"``."""
+        if self.sampling == "uniform":
+            return None
+        kind, _, share = self.sampling.partition("=")
+        try:
+            value = float(share)
+        except ValueError:
+            value = math.nan
+        if kind != "measured" or not 0 < value <= 1:
+            raise RunError(
+                "'sampling' must be uniform or measured=S with S in (0, 1], as in measured=0.5, not "
+                f"{self.sampling!r}"
+            )
+        return value
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values as JSON can hold them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> PretrainConfig:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        RunError
+            If a key is unknown, or a value makes no sense.
+        """
+        unknown = set(values) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise RunError(
+                f"unknown pretraining setting {sorted(unknown)[0]!r}: use the program version that wrote "
+                "the run"
+            )
+        return cls(**values)
+
+    def check_resumes(self, earlier: PretrainConfig) -> None:
+        """Check that this run can go on where ``earlier`` stopped.
+
+        Raises
+        ------
+        RunError
+            Naming the first setting that differs and must not.
+        """
+        for name, value in self.to_json().items():
+            before = getattr(earlier, name)
+            if name not in MAY_CHANGE_ON_RESUME and value != before:
+                raise RunError(
+                    f"the run was started with {name}={before!r} and cannot go on with {value!r}: pass "
+                    "the former, "
+                    f"or start another run folder"
+                )

@@ -1,0 +1,122 @@
+"""The folder of a run: its configuration, and what makes it usable without the graph it was trained on."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from infoalign_dgl import __version__
+from infoalign_dgl.errors import RunError
+from infoalign_dgl.models.config import ModelConfig
+from infoalign_dgl.training.config import PretrainConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infoalign_dgl.context import ContextGraph
+
+FORMAT_VERSION = 1
+CONFIG = "config.json"
+SPACES = "spaces.json"
+MOLECULES = "molecules.txt"
+_VERSIONED = ("dgl", "dgllife", "numpy", "rdkit", "torch")
+_BLOCK = 14  # characters of an InChIKey's first block
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What ``config.json`` says.
+
+    Attributes
+    ----------
+    model : ModelConfig
+    pretrain : PretrainConfig
+    graph : dict
+        Counts of the graph, and the hash of its structures.
+    """
+
+    model: ModelConfig
+    pretrain: PretrainConfig
+    graph: dict[str, Any]
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a small file so that its name stands for the old text or the new one, never for a part."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def start_run(folder: Path, config: RunConfig, graph: ContextGraph) -> None:
+    """Write what stands in a run folder from the start.
+
+    ``config.json``; ``spaces.json`` with every feature space's column names and scaler; ``molecules.txt``
+    with the first InChIKey blocks of all molecules of the graph, sorted, against which evaluation checks for
+    leakage.
+
+    Raises
+    ------
+    RunError
+        If the folder cannot be written.
+    """
+    spaces = {name: space.describe() for name, space in graph.spaces.items() if name in config.model.spaces}
+    keys = graph.nodes["molecule"]["inchikey"].dropna().astype(str).str[:_BLOCK]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_text(folder / SPACES, json.dumps(spaces))
+        replace_text(folder / MOLECULES, "".join(f"{key}\n" for key in sorted(set(keys))))
+        write_config(folder, config)
+    except OSError as error:
+        raise RunError(
+            f"could not write the run folder '{folder}': {error.strerror or error}; choose a folder that "
+            "can be written"
+        ) from error
+
+
+def write_config(folder: Path, config: RunConfig) -> None:
+    """Write ``config.json``."""
+    versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
+    stored = {
+        "format_version": FORMAT_VERSION,
+        "model": config.model.to_json(),
+        "pretrain": config.pretrain.to_json(),
+        "graph": config.graph,
+        "versions": {"infoalign-dgl": __version__, **versions},
+    }
+    replace_text(folder / CONFIG, json.dumps(stored, indent=2) + "\n")
+
+
+def read_config(folder: Path) -> RunConfig:
+    """Read a run's ``config.json``.
+
+    Raises
+    ------
+    RunError
+        If the folder is no run, or of a format version that this program does not know.
+    """
+    path = folder / CONFIG
+    try:
+        stored = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise RunError(
+            f"'{folder}' has no {CONFIG} and is no run: pass the folder that pretrain wrote"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"'{path}' cannot be read ({error}): restore it from a copy, or pretrain again"
+        ) from error
+    if not isinstance(stored, dict) or stored.get("format_version") != FORMAT_VERSION:
+        found = stored.get("format_version") if isinstance(stored, dict) else stored
+        raise RunError(
+            f"'{path}' has format version {found!r} and this program reads version {FORMAT_VERSION}: use the "
+            f"program version that wrote it, or pretrain again"
+        )
+    return RunConfig(
+        ModelConfig.from_json(stored["model"]), PretrainConfig.from_json(stored["pretrain"]), stored["graph"]
+    )

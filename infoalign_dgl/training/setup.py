@@ -1,0 +1,156 @@
+"""What a run is made of before its first step: data, model, optimizer, and what it says about them."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from infoalign_dgl.errors import RunError
+from infoalign_dgl.models import InfoAlign, ModelConfig
+from infoalign_dgl.training.features import digest, packed_molecules, structures
+from infoalign_dgl.training.holdout import PROFILE_EDGES, Holdout, Validator, choose_holdout
+from infoalign_dgl.training.run_folder import RunConfig
+from infoalign_dgl.training.sampler import Sampler, within_reach
+from infoalign_dgl.training.targets import BatchBuilder, target_spaces, training_means
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infoalign_dgl.context import ContextGraph
+    from infoalign_dgl.training.config import PretrainConfig
+
+
+@dataclass(frozen=True)
+class Data:
+    """Everything that batches and validation come from.
+
+    Attributes
+    ----------
+    sampler : Sampler
+    builder : BatchBuilder
+    holdout : Holdout
+    validator : Validator
+    unusable : int
+        Molecules that cannot be featurized; they are neither trained on nor held out.
+    measured : np.ndarray
+        Shape (total nodes,), bool: whether a profile is within a training walk's reach.
+    """
+
+    sampler: Sampler
+    builder: BatchBuilder
+    holdout: Holdout
+    validator: Validator
+    unusable: int
+    measured: np.ndarray
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; ``"auto"`` is a GPU where there is one.
+
+    Raises
+    ------
+    RunError
+        If there is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise RunError(f"'device' must be auto, cpu or cuda[:N], not {name!r}") from error
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
+        raise RunError(
+            f"device {name!r} is not usable by this torch ({torch.__version__}): pass --device cpu or auto"
+        )
+    return device
+
+
+def set_seeds(seed: int) -> None:
+    """Seed torch (all devices), numpy and Python."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - for third parties; this package draws from generators of its own
+    random.seed(seed)
+
+
+def load_data(
+    graph: ContextGraph, config: PretrainConfig, *, progress: Callable[[int, int], None] | None = None
+) -> Data:
+    """Featurize the graph's molecules, hold some out, and index what training may walk.
+
+    Raises
+    ------
+    RunError
+        If too little is left to train on.
+    """
+    packed = packed_molecules(graph, progress=progress)
+    usable = np.diff(packed.atom_offsets) > 0
+    holdout = choose_holdout(graph, config.holdout, usable)
+    index = graph.walk_index(exclude_nodes=np.flatnonzero(holdout.excluded))
+    profiles = np.zeros(graph.total_nodes, bool)
+    for _, _, node_type in PROFILE_EDGES:
+        first = graph.node_offsets[node_type]
+        profiles[first : first + graph.num_nodes[node_type]] = True
+    measured = within_reach(index, profiles & ~holdout.excluded, config.walk_length)
+    sampler = Sampler.of(
+        np.flatnonzero(usable & ~holdout.excluded[: len(usable)]),
+        measured,
+        batch_size=config.batch_size,
+        share=config.measured_share,
+        seed=config.seed,
+    )
+    spaces = target_spaces(graph)
+    builder = BatchBuilder(index, spaces, packed, config.walk_length, config.transition, config.seed)
+    validator = Validator.of(graph, holdout, spaces, packed, config)
+    return Data(sampler, builder, holdout, validator, int((~usable).sum()), measured)
+
+
+def describe_run(graph: ContextGraph, config: PretrainConfig, data: Data) -> RunConfig:
+    """Return what goes into the run's ``config.json``."""
+    spaces = {name: graph.spaces[name].dim for name in data.builder.spaces}
+    modality = {name: graph.spaces[name].node_type for name in data.builder.spaces}
+    model = ModelConfig(config.encoder, config.hidden, config.layers, config.dropout, 4, spaces, modality)
+    counts: dict[str, Any] = {
+        "molecules_sha256": digest(structures(graph)),
+        "nodes": graph.num_nodes,
+        "edges": sum(graph.num_edges.values()),
+        "held_out": len(data.holdout.molecules),
+    }
+    return RunConfig(model, config, counts)
+
+
+def make_model(
+    graph: ContextGraph, model_config: ModelConfig, excluded: np.ndarray, device: torch.device
+) -> InfoAlign:
+    """Make the model, its decoders starting at the column means of what training may see."""
+    model = InfoAlign(model_config)
+    model.initialise_outputs({name: training_means(graph, name, excluded) for name in model_config.spaces})
+    return model.to(device)
+
+
+def opening_lines(graph: ContextGraph, data: Data, config: PretrainConfig, device: torch.device) -> list[str]:
+    """Say what training will see, one fact per line."""
+    plan = data.sampler.epoch(0)
+    drawn, walk_ids = np.concatenate(plan.batches), np.concatenate(plan.walk_ids)
+    training = np.concatenate(list(data.sampler.pools.values()))
+    isolated = int((np.diff(data.builder.index.indptr)[training] == 0).sum())
+    reach = int(data.measured[training].sum())
+    lines = [
+        f"{len(training):,} molecules to train on, {len(data.holdout.molecules):,} held out for validation, "
+        f"{data.unusable:,} that cannot be featurized",
+        f"{isolated:,} training molecules are isolated (their fingerprint is their only target); "
+        f"{reach:,} have a "
+        f"profile within {config.walk_length} steps",
+        f"{data.sampler.steps_per_epoch:,} steps of {len(plan.batches[0]):,} molecules per epoch, on "
+        f"{device} in "
+        f"{config.precision}",
+    ]
+    for name, count in data.builder.expected_targets(drawn, walk_ids).items():
+        lines.append(
+            f"an epoch is expected to visit {count:,} targets of {name} ({graph.spaces[name].node_type}, "
+            f"{graph.spaces[name].dim:,} columns)"
+        )
+    return lines

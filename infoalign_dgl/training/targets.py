@@ -1,0 +1,173 @@
+"""From drawn molecules to what a step needs: their graphs, their walks, and the walks' collapsed targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from infoalign_dgl.models.objective import SpaceTargets
+from infoalign_dgl.walks import collapse_targets, random_walks
+
+if TYPE_CHECKING:
+    from infoalign_dgl.context import ContextGraph
+    from infoalign_dgl.molecules import MoleculeBatch, PackedMolecules
+    from infoalign_dgl.training.config import Transition
+    from infoalign_dgl.walks import WalkIndex
+
+_CHUNK_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class TargetSpace:
+    """A feature space as walks look it up.
+
+    Attributes
+    ----------
+    row_index : np.ndarray
+        Shape (total nodes,), int64, -1 where a node has no row.
+    values : np.ndarray
+        Shape (rows, d) float, or bit-packed rows.
+    num_bits : int or None
+        d where ``values`` is bit-packed.
+    """
+
+    row_index: np.ndarray
+    values: np.ndarray
+    num_bits: int | None
+
+
+def target_spaces(graph: ContextGraph) -> dict[str, TargetSpace]:
+    """Look-ups of a graph's feature spaces; one without rows is nobody's target and left out."""
+    return {
+        name: TargetSpace(graph.row_index(name), space.values, space.num_bits)
+        for name, space in graph.spaces.items()
+        if space.num_rows
+    }
+
+
+def training_means(graph: ContextGraph, name: str, excluded: np.ndarray) -> np.ndarray:
+    """Column means of the rows that training may see, shape (d,), float64; 0.5 where it may see none.
+
+    Parameters
+    ----------
+    graph : ContextGraph
+    name : str
+        The feature space.
+    excluded : np.ndarray
+        Shape (total nodes,), bool: nodes that training must not see.
+    """
+    space = graph.spaces[name]
+    index = graph.row_index(name)
+    rows = np.unique(index[(index >= 0) & ~excluded])
+    if not len(rows):
+        return np.full(space.dim, 0.5)
+    total = np.zeros(space.dim)
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        total += space.dense(rows[start : start + _CHUNK_ROWS]).sum(axis=0, dtype=np.float64)
+    return total / len(rows)
+
+
+def collapse(spaces: dict[str, TargetSpace], nodes: np.ndarray, alpha: np.ndarray) -> dict[str, SpaceTargets]:
+    """Collapse walks into one target row per molecule and feature space.
+
+    Parameters
+    ----------
+    spaces : dict of str to TargetSpace
+    nodes, alpha : np.ndarray
+        Shape (B, any), int64 and float32: all nodes that a molecule's walks visited, -1 for none.
+    """
+    found = {}
+    for name, space in spaces.items():
+        rows = collapse_targets(nodes, alpha, space.row_index, space.values, num_bits=space.num_bits)
+        found[name] = SpaceTargets(
+            torch.from_numpy(rows.molecule),
+            torch.from_numpy(rows.alpha),
+            torch.from_numpy(rows.count).to(torch.float32),
+            torch.from_numpy(rows.mean),
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class PreparedBatch:
+    """What a step needs.
+
+    Attributes
+    ----------
+    molecules : np.ndarray
+        Shape (B,), int64 node ids.
+    graphs : MoleculeBatch
+        Their structures.
+    targets : dict of str to SpaceTargets
+        Per feature space.
+    """
+
+    molecules: np.ndarray
+    graphs: MoleculeBatch
+    targets: dict[str, SpaceTargets]
+
+    def to(self, device: torch.device) -> PreparedBatch:
+        """Return the batch on another device."""
+        if device.type == "cpu":
+            return self
+        targets = {
+            name: SpaceTargets(
+                *(getattr(rows, part).to(device) for part in SpaceTargets.__dataclass_fields__)
+            )
+            for name, rows in self.targets.items()
+        }
+        return PreparedBatch(self.molecules, self.graphs.to(device), targets)
+
+
+@dataclass(frozen=True)
+class BatchBuilder:
+    """Prepares batches; its results depend on its arguments alone, so any thread may call it.
+
+    Attributes
+    ----------
+    index : WalkIndex
+        The arcs that training may walk.
+    spaces : dict of str to TargetSpace
+    packed : PackedMolecules
+        Row = molecule node id.
+    walk_length : int
+    transition : {"uniform", "weight"}
+    seed : int
+    """
+
+    index: WalkIndex
+    spaces: dict[str, TargetSpace]
+    packed: PackedMolecules
+    walk_length: int
+    transition: Transition
+    seed: int
+
+    def walks(self, molecules: np.ndarray, walk_ids: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Walk from molecules: nodes and alpha of shape (B, L+1)."""
+        walked = random_walks(
+            self.index,
+            molecules,
+            self.walk_length,
+            transition=self.transition,
+            seed=self.seed,
+            walk_ids=walk_ids,
+            stream=epoch,
+        )
+        return np.asarray(walked.nodes), np.asarray(walked.alpha)
+
+    def prepare(self, molecules: np.ndarray, walk_ids: np.ndarray, epoch: int) -> PreparedBatch:
+        """Prepare a step's batch of B molecules, on the CPU."""
+        nodes, alpha = self.walks(molecules, walk_ids, epoch)
+        return PreparedBatch(molecules, self.packed.gather(molecules), collapse(self.spaces, nodes, alpha))
+
+    def expected_targets(self, molecules: np.ndarray, walk_ids: np.ndarray) -> dict[str, int]:
+        """Count per feature space the draws whose walks in the first epoch visit it."""
+        nodes, alpha = self.walks(molecules, walk_ids, 0)
+        counts = {}
+        for name, space in self.spaces.items():
+            hit = (nodes >= 0) & (alpha > 0) & (space.row_index[nodes] >= 0)
+            counts[name] = int(hit.any(axis=1).sum())
+        return counts

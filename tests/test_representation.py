@@ -1,0 +1,100 @@
+"""Embedding: row-aligned, the same whatever the batches and order, with reasons for rows of NaN."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import infoalign_dgl
+from infoalign_dgl.errors import InfoAlignError, RunError
+from infoalign_dgl.models import InfoAlign, ModelConfig
+from infoalign_dgl.training import PretrainConfig
+from infoalign_dgl.training.checkpoint import Progress, save_checkpoint
+from infoalign_dgl.training.run_folder import RunConfig, write_config
+
+SMILES = ["CCO", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O", "C", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "OCC(O)CO"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    folder.mkdir()
+    config = ModelConfig(hidden=24, layers=2, spaces={"a": 3}, modality={"a": "molecule"})
+    write_config(folder, RunConfig(config, PretrainConfig(), {}))
+    torch.manual_seed(0)
+    model = InfoAlign(config)
+    optimizer = torch.optim.Adam(model.parameters())
+    save_checkpoint(folder, model, optimizer, Progress(1), is_best=True)
+    with torch.no_grad():
+        model.bottleneck.linear.bias.add_(1)
+    save_checkpoint(folder, model, optimizer, Progress(2), is_best=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def representation(run):
+    return infoalign_dgl.load(run)
+
+
+def test_rows_do_not_depend_on_batches_or_order(representation):
+    whole = representation.embed(SMILES)
+    assert whole.shape == (6, 24)
+    assert whole.dtype == np.float32
+    assert representation.dim == 24
+    scale = np.abs(whole).max()
+    for batch_size in (1, 2, 5):
+        assert np.abs(representation.embed(SMILES, batch_size) - whole).max() < 1e-5 * scale
+    order = np.array([3, 5, 0, 1, 4, 2])
+    shuffled = representation.embed([SMILES[i] for i in order])
+    assert np.abs(shuffled - whole[order]).max() < 1e-5 * scale
+    assert np.array_equal(representation.embed(SMILES), whole)
+
+
+def test_structures_are_standardized(representation):
+    salt, plain = representation.embed(["CC(=O)[O-].[Na+]", "CC(=O)O"])
+    np.testing.assert_array_equal(salt, plain)
+
+
+def test_rows_without_a_vector_say_why(representation):
+    given = ["CCO", "not a molecule", None, "", float("nan"), "CCN"]
+    found = representation.embed(given)
+    assert np.isnan(found[1:5]).all()
+    assert np.isfinite(found[[0, 5]]).all()
+    assert found.errors["row"].tolist() == [1, 2, 3, 4]
+    assert found.errors["smiles"].tolist()[:3] == given[1:4]
+    assert found.errors["reason"].str.len().min() > 0
+    assert list(found.errors.columns) == ["row", "smiles", "reason"]
+    assert found[:1].errors.empty
+    assert representation.embed([]).shape == (0, 24)
+    assert representation.embed(["?"]).errors.shape == (1, 3)
+
+
+def test_which_checkpoint(run):
+    assert infoalign_dgl.load(run).checkpoint.name == "step-1"
+    last = infoalign_dgl.load(run, step=2)
+    assert last.checkpoint.name == "step-2"
+    assert not np.allclose(last.embed(["CCO"]), infoalign_dgl.load(run).embed(["CCO"]))
+
+
+def test_errors(run, tmp_path, representation):
+    with pytest.raises(RunError, match=r"has no config\.json and is no run"):
+        infoalign_dgl.load(tmp_path)
+    (tmp_path / "config.json").write_text('{"format_version": 99}')
+    with pytest.raises(RunError, match="has format version 99 and this program reads version 1"):
+        infoalign_dgl.load(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(RunError, match="cannot be read"):
+        infoalign_dgl.load(tmp_path)
+    with pytest.raises(ValueError, match="'batch_size' must be at least 1"):
+        representation.embed(["C"], 0)
+
+
+def test_a_damaged_checkpoint_is_named(run, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (copy / "checkpoints/step-1/model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InfoAlignError, match=r"step-1/model\.safetensors' is damaged"):
+        infoalign_dgl.load(copy)

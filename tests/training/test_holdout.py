@@ -1,0 +1,103 @@
+"""Held-out molecules: stratified, fixed, never walked to in training; the validation's arithmetic."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from infoalign_dgl.training.holdout import PROFILE_EDGES, choose_holdout
+from infoalign_dgl.training.setup import load_data, make_model
+from infoalign_dgl.training.targets import training_means
+
+
+def measured_in(graph, space):
+    found = graph.spaces[space]
+    molecules = set()
+    for kind in PROFILE_EDGES:
+        src, dst, _ = graph.edges(kind)
+        if kind[2] == found.node_type:
+            molecules |= set(src[found.node_rows[dst] >= 0].tolist())
+    return molecules
+
+
+def test_every_space_is_held_out_from(graph):
+    held = set(choose_holdout(graph, 0.05, np.ones(96, bool)).molecules.tolist())
+    for space, wanted in (("cells", 20), ("l1000", 12), ("dyes", 8)):
+        inside = measured_in(graph, space)
+        taken = len(inside & held)
+        assert taken <= len(inside) // 2
+        # 'l1000' lies inside 'cells', so that filling one may leave the other at its limit.
+        assert taken == wanted
+    unmeasured = set(range(96)) - measured_in(graph, "cells") - measured_in(graph, "dyes")
+    assert len(unmeasured & held) == round(0.05 * len(unmeasured))
+
+
+def test_choice_is_fixed_and_usable_only(graph):
+    usable = np.ones(96, bool)
+    usable[::3] = False
+    first, second = (choose_holdout(graph, 0.2, usable) for _ in range(2))
+    assert np.array_equal(first.molecules, second.molecules)
+    assert usable[first.molecules].all()
+    assert not len(choose_holdout(graph, 0.0, usable).molecules)
+    assert not choose_holdout(graph, 0.0, usable).excluded.any()
+
+
+def test_training_never_touches_what_is_held_out(graph, make_config):
+    data = load_data(graph, make_config())
+    excluded = data.holdout.excluded
+    offset = graph.node_offsets["morphology"]
+    for kind in PROFILE_EDGES:
+        src, dst, _ = graph.edges(kind)
+        first = graph.node_offsets[kind[2]]
+        for molecule, profile in zip(src, dst, strict=True):
+            assert excluded[molecule] == excluded[first + profile]
+    assert excluded[offset:].any()
+    for epoch in range(3):
+        plan = data.sampler.epoch(epoch)
+        for batch, walk_ids in zip(plan.batches, plan.walk_ids, strict=True):
+            nodes, _ = data.builder.walks(batch, walk_ids, epoch)
+            assert not excluded[nodes[nodes >= 0]].any()
+
+
+def test_training_means_leave_held_out_rows_aside(graph, make_config):
+    excluded = load_data(graph, make_config()).holdout.excluded
+    rows = graph.row_index("cells")
+    seen = rows[(rows >= 0) & ~excluded]
+    expected = graph.spaces["cells"].values[seen].mean(0)
+    np.testing.assert_allclose(training_means(graph, "cells", excluded), expected, rtol=1e-6)
+    assert (training_means(graph, "crispr", np.ones_like(excluded)) == 0.5).all()
+
+
+def test_validation_is_the_alpha_weighted_mean_over_visited_nodes(graph, make_config):
+    """Against a loop over every node of every walk; a model whose outputs are the means differs by 0."""
+    config = make_config()
+    data = load_data(graph, config)
+    torch.manual_seed(0)
+    from infoalign_dgl.training.setup import describe_run
+
+    model = make_model(
+        graph, describe_run(graph, config, data).model, data.holdout.excluded, torch.device("cpu")
+    )
+    found = data.validator(model)
+    assert set(found) == set(graph.spaces)
+    mu = model.eval().encode(data.builder.packed.gather(data.validator.molecules)).mu
+    for name in ("cells", "fingerprint"):
+        space, rows = graph.spaces[name], graph.row_index(name)
+        logits = model.decode(name, mu)
+        loss = mean_loss = weight = 0.0
+        mean = torch.logit(torch.as_tensor(space.mean()).clamp(1e-7, 1 - 1e-7))
+        for molecule, (nodes, alphas) in enumerate(
+            zip(data.validator.nodes, data.validator.alpha, strict=True)
+        ):
+            for node, alpha in zip(nodes, alphas, strict=True):
+                if node < 0 or rows[node] < 0:
+                    continue
+                y = torch.as_tensor(space.dense(rows[node : node + 1])[0]).double()
+                loss += alpha * binary_cross_entropy_with_logits(logits[molecule].double(), y).item()
+                mean_loss += alpha * binary_cross_entropy_with_logits(mean, y).item()
+                weight += alpha
+        assert found[name].loss == pytest.approx(loss / weight, rel=1e-4)
+        assert found[name].mean_loss == pytest.approx(mean_loss / weight, rel=1e-4)
+        assert found[name].difference == pytest.approx(found[name].loss - found[name].mean_loss, abs=1e-9)

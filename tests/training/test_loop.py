@@ -1,0 +1,243 @@
+"""Runs: they learn, repeat themselves, resume bit for bit, and say what is wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from infoalign_dgl.errors import RunError
+from infoalign_dgl.representation import load
+from infoalign_dgl.training import loop, pretrain
+from infoalign_dgl.training.checkpoint import checkpoint_folder, saved_steps
+from infoalign_dgl.training.holdout import Holdout, Validator
+from infoalign_dgl.training.setup import load_data
+
+
+def weights(run, step=None):
+    folder = checkpoint_folder(run, step)
+    return load_file(folder / "model.safetensors")
+
+
+def same(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def lines(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_what_it_promises(graph, make_config, tmp_path):
+    text = io.StringIO()
+    config = make_config(max_steps=7, checkpoint_every=3, sampling="measured=0.5")
+    result = pretrain(graph, tmp_path / "run", config, console=Console(file=text, width=80))
+    run = tmp_path / "run"
+    assert result.steps == result.total_steps == 7
+    assert result.interrupted is None
+    found = lines(run)
+    assert [line["step"] for line in found] == list(range(1, 8))
+    spaces = set(graph.spaces)
+    for line in found:
+        assert {"step", "epoch", "molecules_per_second", "loss", "kl", "lr", "peak_memory_bytes"} <= set(line)
+        assert {f"loss/{name}" for name in spaces} <= set(line)
+        total = config.beta * line["kl"] + sum(line[f"loss/{name}"] for name in spaces)
+        assert line["loss"] == pytest.approx(total, rel=1e-5)
+    for line, has_validation in zip(found, [0, 0, 1, 0, 0, 1, 1], strict=True):
+        assert ("validation/cells/difference" in line) == bool(has_validation)
+    assert found[-1] == result.metrics
+    assert result.validation["dyes"].loss == found[-1]["validation/dyes/loss"]
+    printed = text.getvalue()
+    assert "training molecules are isolated" in printed
+    assert "an epoch is expected to visit" in printed
+    assert "on molecules held out: fingerprint" in printed.splitlines()[-1]
+    assert all(name in printed.splitlines()[-1] for name in spaces)
+    stored = json.loads((run / "config.json").read_text())
+    assert stored["pretrain"]["max_steps"] == 7
+    assert set(json.loads((run / "spaces.json").read_text())) == spaces
+    keys = (run / "molecules.txt").read_text().splitlines()
+    assert keys == sorted(set(graph.nodes["molecule"]["key"]))
+    assert any((run / "tensorboard").iterdir())
+    assert np.isfinite(load(run).embed(["CCO", "c1ccccc1O"])).all()
+
+
+@pytest.mark.parametrize("loss", ["balanced", "eq3", "reference"])
+def test_overfits_a_tiny_graph(graph, make_config, tmp_path, quiet, loss):
+    """On molecules that were trained on, every space falls below its column means."""
+    config = make_config(
+        epochs=1000, max_steps=150, batch_size=96, lr=1e-2, dropout=0.0, hidden=32, loss=loss, holdout=0.0
+    )
+    pretrain(graph, tmp_path / "run", config, console=quiet)
+    data = load_data(graph, config)
+    everyone = Holdout(np.arange(96), np.zeros(graph.total_nodes, bool))
+    validator = Validator.of(graph, everyone, data.builder.spaces, data.builder.packed, config)
+    for name, found in validator(load(tmp_path / "run", device="cpu").model).items():
+        assert found.difference < -0.005, name
+
+
+def test_training_starts_at_the_column_means(graph, make_config, tmp_path, quiet):
+    """At learning rate 0 the model in training mode costs what the training rows' column means cost."""
+    result = pretrain(
+        graph, tmp_path / "run", make_config(lr=0.0, max_steps=30, epochs=30, hidden=64), console=quiet
+    )
+    for found in result.validation.values():
+        assert abs(found.difference) < 0.03
+
+
+def test_same_seed_same_run(graph, make_config, tmp_path, quiet):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        pretrain(graph, tmp_path / name, make_config(seed=seed, max_steps=6), console=quiet)
+    first, second, other = (weights(tmp_path / name) for name in "abc")
+    assert same(first, second)
+    assert not same(first, other)
+    timing = ("molecules_per_second", "peak_memory_bytes")
+    logs = [
+        [{k: v for k, v in line.items() if k not in timing} for line in lines(tmp_path / name)]
+        for name in "ab"
+    ]
+    assert logs[0] == logs[1]
+
+
+RUN = """
+import os, signal, sys
+from pathlib import Path
+from rich.console import Console
+import importlib.util
+spec = importlib.util.spec_from_file_location("tiny", sys.argv[1])
+tiny = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tiny)
+from infoalign_dgl.training import PretrainConfig, loop
+config = PretrainConfig(
+    epochs=2, batch_size=16, hidden=16, layers=2, lr=1e-3, device="cpu", holdout=0.1, max_steps=10,
+    sampling="measured=0.5", checkpoint_every=4,
+)
+take_step = loop._step
+def step(run, batch):
+    terms = take_step(run, batch)
+    if run.progress.step == int(sys.argv[3]):
+        os.kill(os.getpid(), getattr(signal, sys.argv[5]))
+    return terms
+loop._step = step
+loop.pretrain(tiny.make_graph(), Path(sys.argv[2]), config, resume=sys.argv[4] == "resume",
+              console=Console(width=200))
+"""
+
+
+def in_a_process(run, stop_at, how="new", kill="SIGTERM"):
+    tiny = Path(__file__).with_name("conftest.py")
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RUN, str(tiny), str(run), str(stop_at), how, kill],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+    )
+
+
+def test_terminated_and_resumed_is_uninterrupted(tmp_path):
+    """10 steps against 5, SIGTERM, and 5 more in another process: equal bit for bit, with dropout on."""
+    whole = in_a_process(tmp_path / "whole", stop_at=-1)
+    assert whole.returncode == 0, whole.stderr
+    first = in_a_process(tmp_path / "parts", stop_at=5)
+    assert first.returncode == 0, first.stderr
+    assert "stopped by SIGTERM after step 5 of 10" in first.stdout
+    assert "--resume" in first.stdout
+    assert saved_steps(tmp_path / "parts") == [4, 5]
+    assert np.isfinite(load(tmp_path / "parts").embed(["CCO"])).all()
+    second = in_a_process(tmp_path / "parts", stop_at=-1, how="resume")
+    assert second.returncode == 0, second.stderr
+    assert "resuming after step 5 of 10" in second.stdout
+    assert same(weights(tmp_path / "whole", 10), weights(tmp_path / "parts", 10))
+    optimizers = [
+        torch.load(tmp_path / name / "checkpoints/step-10/training.pt", weights_only=True)
+        for name in ("whole", "parts")
+    ]
+    for i, state in optimizers[0]["optimizer"]["state"].items():
+        assert all(
+            torch.equal(value, optimizers[1]["optimizer"]["state"][i][k]) for k, value in state.items()
+        )
+    assert torch.equal(optimizers[0]["rng"]["torch"], optimizers[1]["rng"]["torch"])
+    losses = [
+        [(line["step"], line["loss"]) for line in lines(tmp_path / name)] for name in ("whole", "parts")
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_killed_and_resumed_is_uninterrupted(tmp_path):
+    """SIGKILL after step 7: it goes on from the checkpoint of step 4, and no step is logged twice."""
+    killed = in_a_process(tmp_path / "parts", stop_at=7, kill="SIGKILL")
+    assert killed.returncode == -signal.SIGKILL
+    assert saved_steps(tmp_path / "parts") == [4]
+    second = in_a_process(tmp_path / "parts", stop_at=-1, how="resume")
+    assert second.returncode == 0, second.stderr
+    assert [line["step"] for line in lines(tmp_path / "parts")] == list(range(1, 11))
+    in_a_process(tmp_path / "whole", stop_at=-1)
+    assert same(weights(tmp_path / "whole", 10), weights(tmp_path / "parts", 10))
+
+
+def test_resuming_a_finished_run_validates_only(graph, make_config, tmp_path, quiet):
+    config = make_config(max_steps=3)
+    first = pretrain(graph, tmp_path / "run", config, console=quiet)
+    again = pretrain(graph, tmp_path / "run", config, resume=True, console=quiet)
+    assert again.steps == 3
+    assert again.validation == first.validation
+    longer = pretrain(graph, tmp_path / "run", make_config(max_steps=5), resume=True, console=quiet)
+    assert longer.steps == 5
+
+
+def test_bf16_is_close_and_its_losses_are_float32(graph, make_config, tmp_path, quiet):
+    runs = {}
+    for precision in ("fp32", "bf16"):
+        config = make_config(precision=precision, max_steps=12, dropout=0.0)
+        runs[precision] = pretrain(graph, tmp_path / precision, config, console=quiet)
+    assert all(t.dtype != torch.bfloat16 for t in weights(tmp_path / "bf16").values())
+    for name, found in runs["fp32"].validation.items():
+        assert runs["bf16"].validation[name].loss == pytest.approx(found.loss, rel=0.02)
+    losses = [[line["loss"] for line in lines(tmp_path / name)] for name in ("fp32", "bf16")]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)
+
+
+def test_a_loss_that_is_not_finite_names_step_and_space(graph, make_config, tmp_path, quiet, monkeypatch):
+    take_step = loop._step
+
+    def poisoned(run, batch):
+        if run.progress.step == 2:
+            with torch.no_grad():
+                run.model.decoders["l1000"].output.bias.fill_(float("nan"))
+        return take_step(run, batch)
+
+    monkeypatch.setattr(loop, "_step", poisoned)
+    with pytest.raises(RunError, match="the loss of feature space 'l1000' is not finite at step 3"):
+        pretrain(graph, tmp_path / "run", make_config(batch_size=90), console=quiet)
+    assert saved_steps(tmp_path / "run") == []
+
+
+def test_wrong_use(graph, make_config, tmp_path, quiet):
+    pretrain(graph, tmp_path / "run", make_config(max_steps=2), console=quiet)
+    with pytest.raises(RunError, match="is not empty: pass --resume"):
+        pretrain(graph, tmp_path / "run", make_config(max_steps=2), console=quiet)
+    with pytest.raises(RunError, match="there is no run to resume"):
+        pretrain(graph, tmp_path / "other", make_config(), resume=True, console=quiet)
+    with pytest.raises(RunError, match="was started with batch_size=16 and cannot go on with 8"):
+        pretrain(graph, tmp_path / "run", make_config(batch_size=8), resume=True, console=quiet)
+    with pytest.raises(RunError, match="'device' must be auto, cpu or cuda"):
+        pretrain(graph, tmp_path / "new", make_config(device="tpus"), console=quiet)
+
+
+def test_without_holdout_or_tensorboard(graph, make_config, tmp_path, quiet, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    result = pretrain(graph, tmp_path / "run", make_config(max_steps=2, holdout=0.0), console=quiet)
+    assert result.validation == {}
+    assert not (tmp_path / "run/tensorboard").exists()
+    assert not (tmp_path / "run/checkpoints/best").exists()
+    assert load(tmp_path / "run").checkpoint.name == "step-2"
