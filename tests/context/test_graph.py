@@ -267,7 +267,7 @@ def test_the_last_bytes_of_the_heterograph_are_not_lost_silently(make_graph, tmp
     make_graph({}).save(tmp_path / "old")
     size = (tmp_path / "new" / "heterograph.bin").stat().st_size  # larger than every other file
     command = [sys.executable, "-c", LIMITED_SAVE, str(tmp_path / "old"), str(tmp_path / "new")]
-    limits = [str(size - lost) for lost in (4000, 100, 1, 0)]
+    limits = [str(size - lost) for lost in (4000, 1000, 100, -1000)]
     done = subprocess.run([*command, *limits], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     outcomes = [line.split(maxsplit=2)[2] for line in done.stdout.splitlines()]
