@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rdkit import DataStructs, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 
+from infoalign_dgl.molecules._workers import map_chunks
 from infoalign_dgl.molecules.parsing import parse_structure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_BATCH = 4096  # molecule objects held at a time: a few kB each
+# RDKit writes the first bit of a byte lowest, packbits writes it highest.
+_BIT_REVERSED = np.packbits(
+    np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)[:, ::-1], axis=1
+).ravel()
 
 
 def morgan_fingerprints(
-    smiles: Sequence[str], *, radius: int, num_bits: int = 1024, num_threads: int | None = None
+    smiles: Sequence[str], *, radius: int, num_bits: int = 1024, num_workers: int | None = None
 ) -> np.ndarray:
     """Compute hashed Morgan (circular) fingerprints of standardized molecules.
 
@@ -29,8 +34,9 @@ def morgan_fingerprints(
         Bonds from an atom up to which its surroundings count.
     num_bits : int
         Length of the fingerprint, a multiple of 8.
-    num_threads : int, optional
-        Threads for the fingerprints themselves; by default as many as there are CPUs.
+    num_workers : int, optional
+        Processes (reading SMILES takes most of the time and holds Python's lock); by default one per CPU.
+        Fewer than 2,000 molecules are done in this process.
 
     Returns
     -------
@@ -47,25 +53,30 @@ def morgan_fingerprints(
         raise ValueError(
             f"'num_bits' must be a positive multiple of 8, not {num_bits}: 1024 is the usual choice"
         )
+    chunks = map_chunks(partial(_fingerprint_chunk, radius, num_bits), smiles, num_workers=num_workers)
+    first = 0
+    for packed, failed in chunks:
+        if failed is not None:
+            row, reason = first + failed[0], failed[1]
+            raise ValueError(
+                f"row {row} ({smiles[row]!r}): {reason}; pass SMILES that 'standardize' returned"
+            )
+        first += len(packed)
+    return np.concatenate([np.empty((0, num_bits // 8), np.uint8), *(packed for packed, _ in chunks)])
+
+
+def _fingerprint_chunk(
+    radius: int, num_bits: int, smiles: list[str]
+) -> tuple[np.ndarray, tuple[int, str | None] | None]:
+    """Return the fingerprints, or which row failed first and why."""
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=num_bits)
-    packed = np.empty((len(smiles), num_bits // 8), dtype=np.uint8)
-    for start in range(0, len(smiles), _BATCH):
-        molecules = []
-        with rdBase.BlockLogs():
-            for row, text in enumerate(smiles[start : start + _BATCH], start):
-                molecule, reason = parse_structure(text)
-                if molecule is None:
-                    raise ValueError(
-                        f"row {row} ({text!r}): {reason}; pass SMILES that 'standardize' returned"
-                    )
-                molecules.append(molecule)
-        vectors = generator.GetFingerprints(molecules, numThreads=0 if num_threads is None else num_threads)
-        little = b"".join(DataStructs.BitVectToBinaryText(vector) for vector in vectors)
-        packed[start : start + len(molecules)] = np.frombuffer(little, np.uint8).reshape(len(molecules), -1)
-    return _BIT_REVERSED[packed]
-
-
-# RDKit writes the first bit of a byte lowest, packbits writes it highest.
-_BIT_REVERSED = np.packbits(
-    np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)[:, ::-1], axis=1
-).ravel()
+    molecules = []
+    with rdBase.BlockLogs():
+        for row, text in enumerate(smiles):
+            molecule, reason = parse_structure(text)
+            if molecule is None:
+                return np.empty((0, num_bits // 8), np.uint8), (row, reason)
+            molecules.append(molecule)
+    vectors = generator.GetFingerprints(molecules)
+    little = b"".join(DataStructs.BitVectToBinaryText(vector) for vector in vectors)
+    return _BIT_REVERSED[np.frombuffer(little, np.uint8).reshape(len(molecules), num_bits // 8)], None
