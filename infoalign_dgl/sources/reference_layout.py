@@ -97,7 +97,7 @@ def _matrix(folder: Path, name: str, rows: int) -> np.ndarray:
     if not path.is_file():
         raise SourceError(f"'{path}' does not exist: it holds the features of '{name}.csv.gz'")
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as stream, np.load(stream) as arrays:
             if "data" not in arrays:
                 raise SourceError(
                     f"'{path}' has no array 'data' but {sorted(arrays)}: it should hold the features"
