@@ -113,7 +113,7 @@ class Representation:
             if progress is not None:
                 progress(start + len(part), len(rows))
         errors = [(row, given[row], reason) for row, reason in enumerate(reasons) if reason is not None]
-        return Embedding.of(vectors, pd.DataFrame(errors, columns=ERROR_COLUMNS))
+        return Embedding.of(vectors, pd.DataFrame(errors, columns=ERROR_COLUMNS, dtype=object))
 
     def _encode(self, packed: PackedMolecules, rows: np.ndarray) -> np.ndarray:
         device = next(self.model.parameters()).device

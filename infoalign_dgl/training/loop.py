@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +89,6 @@ class _Run:
     device: torch.device
     total_steps: int
     progress: Progress
-    saved_step: int | None = None
     pending: list[tuple[dict[str, Any], torch.Tensor]] = field(default_factory=list)
     last_read: float = field(default_factory=time.monotonic)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -196,7 +195,6 @@ def _restore(run: _Run, console: Console) -> None:
         return
     load_model(checkpoint, run.model)
     run.progress = load_training(checkpoint, run.optimizer)
-    run.saved_step = run.progress.step
     console.print(f"resuming after step {run.progress.step:,} of {run.total_steps:,}", highlight=False)
 
 
@@ -208,20 +206,19 @@ def _train(run: _Run, console: Console, stop: StopRequest) -> dict[str, SpaceVal
     run.model.train()
     with ThreadPoolExecutor(max_workers=1) as background:
         try:
-            ready: Future[PreparedBatch] = background.submit(_prepare, run, run.progress.step)
-            while run.progress.step < run.total_steps and stop.received is None:
-                step = run.progress.step
+            ended = run.progress.step >= run.total_steps
+            ready = None if ended else background.submit(_prepare, run, run.progress.step)
+            while ready is not None:
                 batch = ready.result().to(run.device)
-                if step + 1 < run.total_steps:
-                    ready = background.submit(_prepare, run, step + 1)
-                terms = _step(run, batch)
-                _note(run, batch, terms)
-                if run.progress.step % run.config.checkpoint_every == 0:
+                following = run.progress.step + 1
+                ready = background.submit(_prepare, run, following) if following < run.total_steps else None
+                _note(run, batch, _step(run, batch))
+                if stop.received is not None:
+                    ready = None
+                if ready is None or run.progress.step % run.config.checkpoint_every == 0:
                     validation = _validate_and_save(run, log, report)
                 elif run.device.type == "cpu" or len(run.pending) >= _STEPS_PER_READ_ON_GPU:
                     _read_losses(run, log, report, {})
-            if run.saved_step != run.progress.step:
-                validation = _validate_and_save(run, log, report)
         finally:
             report.close()
             log.close()
@@ -334,7 +331,6 @@ def _validate_and_save(run: _Run, log: MetricsLog, report: ConsoleReport) -> dic
     if is_best:
         run.progress.best_step, run.progress.best_value = run.progress.step, value
     save_checkpoint(run.folder, run.model, run.optimizer, run.progress, is_best=is_best)
-    run.saved_step = run.progress.step
     run.last_read = time.monotonic()
     return validation
 

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from rich.console import Console
 
 from infoalign_dgl.context import ContextGraph, FeatureSpace, MinMaxScaler
@@ -99,6 +100,15 @@ def profile_table(space, molecules, keys):
     return pd.DataFrame(
         {"key": [f"{space}:{name}" for name in names], "molecule": names, "space": space, "replicates": 1}
     )
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tensors this small only wait for a second thread, and long so where the cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,7 @@ def test_validation_is_the_alpha_weighted_mean_over_visited_nodes(graph, make_co
     found = data.validator(model)
     assert set(found) == set(graph.spaces)
     mu = model.eval().encode(data.builder.packed.gather(data.validator.molecules)).mu
-    for name in ("cells", "fingerprint"):
+    for name in ("cells", "l1000"):
         space, rows = graph.spaces[name], graph.row_index(name)
         logits = model.decode(name, mu)
         loss = mean_loss = weight = 0.0

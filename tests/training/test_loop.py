@@ -140,14 +140,21 @@ def in_a_process(run, stop_at, how="new", kill="SIGTERM"):
         text=True,
         timeout=120,
         check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "2"},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
 
-def test_terminated_and_resumed_is_uninterrupted(tmp_path):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An uninterrupted run of 10 steps in a process of its own."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    done = in_a_process(run, stop_at=-1)
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+def test_terminated_and_resumed_is_uninterrupted(whole, tmp_path):
     """10 steps against 5, SIGTERM, and 5 more in another process: equal bit for bit, with dropout on."""
-    whole = in_a_process(tmp_path / "whole", stop_at=-1)
-    assert whole.returncode == 0, whole.stderr
     first = in_a_process(tmp_path / "parts", stop_at=5)
     assert first.returncode == 0, first.stderr
     assert "stopped by SIGTERM after step 5 of 10" in first.stdout
@@ -157,23 +164,22 @@ def test_terminated_and_resumed_is_uninterrupted(tmp_path):
     second = in_a_process(tmp_path / "parts", stop_at=-1, how="resume")
     assert second.returncode == 0, second.stderr
     assert "resuming after step 5 of 10" in second.stdout
-    assert same(weights(tmp_path / "whole", 10), weights(tmp_path / "parts", 10))
+    assert same(weights(whole, 10), weights(tmp_path / "parts", 10))
     optimizers = [
-        torch.load(tmp_path / name / "checkpoints/step-10/training.pt", weights_only=True)
-        for name in ("whole", "parts")
+        torch.load(run / "checkpoints/step-10/training.pt", weights_only=True)
+        for run in (whole, tmp_path / "parts")
     ]
     for i, state in optimizers[0]["optimizer"]["state"].items():
         assert all(
             torch.equal(value, optimizers[1]["optimizer"]["state"][i][k]) for k, value in state.items()
         )
     assert torch.equal(optimizers[0]["rng"]["torch"], optimizers[1]["rng"]["torch"])
-    losses = [
-        [(line["step"], line["loss"]) for line in lines(tmp_path / name)] for name in ("whole", "parts")
-    ]
+    losses = [[(line["step"], line["loss"]) for line in lines(run)] for run in (whole, tmp_path / "parts")]
     assert losses[0] == losses[1]
 
 
-def test_killed_and_resumed_is_uninterrupted(tmp_path):
+@pytest.mark.slow
+def test_killed_and_resumed_is_uninterrupted(whole, tmp_path):
     """SIGKILL after step 7: it goes on from the checkpoint of step 4, and no step is logged twice."""
     killed = in_a_process(tmp_path / "parts", stop_at=7, kill="SIGKILL")
     assert killed.returncode == -signal.SIGKILL
@@ -181,8 +187,7 @@ def test_killed_and_resumed_is_uninterrupted(tmp_path):
     second = in_a_process(tmp_path / "parts", stop_at=-1, how="resume")
     assert second.returncode == 0, second.stderr
     assert [line["step"] for line in lines(tmp_path / "parts")] == list(range(1, 11))
-    in_a_process(tmp_path / "whole", stop_at=-1)
-    assert same(weights(tmp_path / "whole", 10), weights(tmp_path / "parts", 10))
+    assert same(weights(whole, 10), weights(tmp_path / "parts", 10))
 
 
 def test_resuming_a_finished_run_validates_only(graph, make_config, tmp_path, quiet):
@@ -218,7 +223,7 @@ def test_a_loss_that_is_not_finite_names_step_and_space(graph, make_config, tmp_
 
     monkeypatch.setattr(loop, "_step", poisoned)
     with pytest.raises(RunError, match="the loss of feature space 'l1000' is not finite at step 3"):
-        pretrain(graph, tmp_path / "run", make_config(batch_size=90), console=quiet)
+        pretrain(graph, tmp_path / "run", make_config(epochs=9), console=quiet)
     assert saved_steps(tmp_path / "run") == []
 
 
