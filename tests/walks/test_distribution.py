@@ -68,7 +68,7 @@ def test_first_and_second_step(transition, weights):
 
 
 def test_the_test_sees_a_bias_of_one_percent():
-    """One arc of a degree-5 node 1% too likely: caught for 19 of 20 seeds, where the true sampler passes 19."""
+    """One arc of a degree-5 node 1% too likely: caught for 19 of 20 seeds; the true sampler passes 19."""
     even = np.full(5, 0.2)
     caught = passed = 0
     for seed in range(20):
@@ -84,7 +84,7 @@ def test_the_test_sees_a_bias_of_one_percent():
 
 
 def test_walks_do_not_depend_on_each_other():
-    """Neighbouring walk ids, successive steps, other seeds and other streams: no correlation beyond chance."""
+    """Neighbouring walk ids, successive steps, other seeds, other streams: no correlation beyond chance."""
     index = WalkIndex.from_edges(np.repeat(np.arange(16), 16), np.tile(np.arange(16), 16), np.ones(256), 16)
 
     def steps(**options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_alias_tables_agree(nodes):
     numba = np.empty_like(native)
     numba_backend.build_alias(index, numba)
     np.testing.assert_array_equal(native, numba)
-    for first, last in zip(indptr[:-1], indptr[1:], strict=True):
+    for first, last in itertools.pairwise(indptr):
         table = alias_table(weight[first:last].tolist())
         if table is None:
             assert (native["threshold"][first:last] == 0).all()

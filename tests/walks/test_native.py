@@ -1,0 +1,72 @@
+"""What happens where the extension, or a CUDA device, is missing; and the device walks where there is one."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from infoalign_dgl.errors import WalkError
+from infoalign_dgl.walks import WalkIndex, cuda_status, native, random_walks
+
+needs_cuda = pytest.mark.skipif(
+    not (torch.cuda.is_available() and cuda_status()[0]),
+    reason="no CUDA device for torch and for the kernels",
+)
+
+
+def triangle():
+    return WalkIndex.from_edges([0, 1, 2, 0], [1, 2, 0, 2], [0.5, 0.25, 1.0, 0.75], 3)
+
+
+@pytest.fixture
+def without_extension(monkeypatch):
+    native.load_native.cache_clear()
+    monkeypatch.setitem(sys.modules, "infoalign_dgl._native", None)
+    yield
+    native.load_native.cache_clear()
+
+
+def test_numba_takes_over_with_one_warning(without_extension):
+    with pytest.warns(RuntimeWarning, match="native kernels are not available"):
+        index = triangle()
+    for transition in ("uniform", "weight"):  # a second warning would be an error here
+        walks = random_walks(index, [0, 1], 5, transition=transition, seed=3)
+        expected = random_walks(index, [0, 1], 5, transition=transition, seed=3, backend="reference")
+        np.testing.assert_array_equal(walks.nodes, expected.nodes)
+        np.testing.assert_array_equal(walks.alpha, expected.alpha)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(WalkError, match="backend 'native' is not available"):
+            random_walks(index, [0], 1, backend="native")
+        assert cuda_status() == (False, "the native kernels were not built")
+
+
+def test_cuda_says_why_it_cannot_run():
+    available, reason = cuda_status()
+    assert isinstance(available, bool)
+    assert reason
+
+
+@needs_cuda
+@pytest.mark.parametrize("transition", ["uniform", "weight"])
+def test_device_walks_equal_the_cpus(transition):
+    rng = np.random.default_rng(0)
+    src, dst = rng.integers(0, 500, (2, 1500))
+    index = WalkIndex.from_edges(src, dst, rng.random(1500).astype(np.float32), 500)
+    seeds = torch.from_numpy(rng.integers(0, 500, 20_000))
+    options = dict(
+        transition=transition, seed=5, stream=2, return_edges=True, walk_ids=torch.arange(20_000) + 9
+    )
+    cpu, device = (random_walks(index, at, 4, **options) for at in (seeds, seeds.cuda()))
+    assert device.nodes.is_cuda
+    assert torch.equal(device.nodes.cpu(), cpu.nodes)
+    assert torch.equal(device.alpha.cpu(), cpu.alpha)
+    assert torch.equal(device.edges.cpu(), cpu.edges)
+    with pytest.raises(WalkError, match=r"'seeds' .* position 1 holds 500"):
+        random_walks(index, torch.tensor([0, 500]).cuda(), 4)
+    with pytest.raises(WalkError, match="backend 'numba' cannot run"):
+        random_walks(index, seeds.cuda(), 4, backend="numba")
