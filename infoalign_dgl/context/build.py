@@ -109,7 +109,7 @@ def build_from_rows(
     Parameters
     ----------
     rows : ContextRows
-        From any source. Their accounts are filled in.
+        From any source, for one build: their accounts are filled in.
     settings : BuildSettings, optional
         Similarity and graph settings; the defaults if left out.
     num_workers, progress
@@ -120,8 +120,9 @@ def build_from_rows(
     SourceError
         If an edge's weight is NaN or outside [0, 1].
     GraphError
-        If no molecule remains.
+        If no molecule remains, or profiles of two kinds claim one feature space.
     """
+    _check_space_names(rows)
     settings = BuildSettings() if settings is None else settings
     tell: Progress = progress if progress is not None else _silent
     gene_weights = [check_weights(table) for table in rows.gene_gene]
@@ -156,6 +157,7 @@ def build_from_rows(
     edges_by_type = book.merged()
     _warn(rows, similarity, warnings)
     report = {
+        "row_numbers": "as in the table's file, where the header is row 1",
         "tables": [account.to_json() for account in rows.accounts()],
         "spaces": {space.name: space.report for space in (*profiles, *gene_profiles)},
         "similarity": similarity,
@@ -181,6 +183,16 @@ def _simulated_size(spec: str) -> int:
             f"'{spec}' should be simulated or simulated:N with N the number of molecules, at least 1"
         )
     return int(size)
+
+
+def _check_space_names(rows: ContextRows) -> None:
+    kinds: dict[str, str] = {FINGERPRINT: "molecule"}
+    claims = [(table.space, table.node_type) for table in rows.profiles]
+    for space, kind in [*claims, *((table.space, "gene") for table in rows.gene_profiles)]:
+        if kinds.setdefault(space, kind) != kind:
+            raise GraphError(
+                f"feature space '{space}' is claimed for {kinds[space]} and for {kind} nodes: use two names"
+            )
 
 
 def _measured(rows: ContextRows, molecules: Molecules) -> list[Measured]:

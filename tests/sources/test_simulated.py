@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pandas as pd
 import pytest
 
 from infoalign_dgl.context import build_context_graph, build_from_rows
+from infoalign_dgl.errors import GraphError
 from infoalign_dgl.sources.simulate import Simulation, simulate
 from infoalign_dgl.sources.simulated import simulation_rows
 
@@ -45,6 +48,15 @@ def test_tables_without_rows_are_left_out(simulation):
     graph = build_from_rows(simulation_rows(bare))
     assert list(graph.spaces) == ["fingerprint"]
     assert graph.num_nodes["gene"] == graph.num_nodes["morphology"] == 0
+
+
+def test_a_space_belongs_to_one_kind_of_node(simulation):
+    rows = simulation_rows(simulation)
+    rows.profiles[0] = dataclasses.replace(rows.profiles[0], space="expression")
+    with pytest.raises(
+        GraphError, match="space 'expression' is claimed for morphology and for gene_expression"
+    ):
+        build_from_rows(rows)
 
 
 def test_simulated_n_is_a_spec():
