@@ -231,11 +231,7 @@ def nearest_by_loop(i, j, similarity, num_rows, max_neighbors):
     kept = set()
     pairs = list(zip(i, j, similarity, strict=True))
     for row in range(num_rows):
-        near = [
-            (-s, b if a == row else a, k)
-            for k, (a, b, s) in enumerate(zip(i, j, similarity))
-            if row in (a, b)
-        ]
+        near = [(-s, b if a == row else a, k) for k, (a, b, s) in enumerate(pairs) if row in (a, b)]
         kept |= {k for _, _, k in sorted(near)[:max_neighbors]}
     return [k in kept for k in range(len(i))]
 
