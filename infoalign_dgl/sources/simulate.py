@@ -10,14 +10,14 @@ the response of the cell does.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from rdkit import Chem
-from rdkit.Chem import rdMolDescriptors
+from rdkit.Chem.rdMolDescriptors import CalcCrippenDescriptors, CalcTPSA
 
-from infoalign_dgl.sources.simulate_molecules import choose_chemotypes, join_molecules
+from infoalign_dgl.sources.simulate_molecules import choose_chemotypes, contains_fragment, join_molecules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,11 +191,12 @@ def simulate(
         raise ValueError(f"'num_molecules' must be at least 1, not {num_molecules}: the usual number is 3000")
     config = config or SimulationConfig()
     structure_rng, mechanism_rng, gene_rng, assay_rng = np.random.default_rng(seed).spawn(4)
-    smiles, cores = join_molecules(num_molecules, structure_rng)
+    smiles = join_molecules(num_molecules, structure_rng)
     ids = [f"SIM{number:07d}" for number in range(1, num_molecules + 1)]
-    descriptors = _descriptors(smiles)
+    structures = [Chem.MolFromSmiles(text) for text in smiles]
+    descriptors = _descriptors(structures)
     chemotypes = choose_chemotypes(len(MECHANISMS), config.chemotypes, mechanism_rng)
-    activity = _activity(cores, chemotypes, descriptors, config, mechanism_rng)
+    activity = _activity(structures, chemotypes, descriptors, config, mechanism_rng)
     labels = activity >= config.active_from
 
     genes = np.arange(_FIRST_GENE, _FIRST_GENE + config.genes + config.extra_genes)
@@ -233,41 +234,29 @@ def simulate(
     )
 
 
-def _descriptors(smiles: Sequence[str]) -> np.ndarray:
+def _descriptors(structures: Sequence[Any]) -> np.ndarray:
     """(n, 3) lipophilicity, polar surface and size, each with mean 0 and standard deviation 1."""
-    rows = []
-    for text in smiles:
-        molecule = Chem.MolFromSmiles(text)
-        rows.append(
-            (
-                rdMolDescriptors.CalcCrippenDescriptors(molecule)[0],
-                rdMolDescriptors.CalcTPSA(molecule),
-                float(molecule.GetNumAtoms()),
-            )
-        )
-    values = np.array(rows)
+    values = np.array(
+        [
+            (CalcCrippenDescriptors(molecule)[0], CalcTPSA(molecule), float(molecule.GetNumAtoms()))
+            for molecule in structures
+        ]
+    )
     return (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)
 
 
 def _activity(
-    cores: list[tuple[str, ...]],
+    structures: Sequence[Any],
     chemotypes: list[list[str]],
     descriptors: np.ndarray,
     config: SimulationConfig,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """(n, K): potencies add over a molecule's fragments, scaled by the rest of the molecule, and saturate."""
-    potency = {
-        core: (mechanism, rng.uniform(*config.potency))
-        for mechanism, group in enumerate(chemotypes)
-        for core in group
-    }
-    total = np.zeros((len(cores), len(chemotypes)))
-    for row, fragments in enumerate(cores):
-        for core in fragments:
-            if core in potency:
-                mechanism, value = potency[core]
-                total[row, mechanism] += value
+    """(n, K): potencies add over a molecule's chemotypes, scaled by the rest of it, and saturate."""
+    total = np.zeros((len(structures), len(chemotypes)))
+    for mechanism, group in enumerate(chemotypes):
+        for core in group:
+            total[:, mechanism] += rng.uniform(*config.potency) * contains_fragment(structures, core)
     direction = rng.standard_normal((descriptors.shape[1], len(chemotypes)))
     direction /= np.linalg.norm(direction, axis=0)
     return 1.0 - np.exp(-total * np.exp(config.context * np.tanh(descriptors @ direction)))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rdkit import Chem, DataStructs
 from rdkit.Chem import BRICS, rdFingerprintGenerator
 
@@ -21,8 +22,6 @@ from infoalign_dgl.sources.simulate_seeds import SEED_DRUGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import numpy as np
 
 MIN_HEAVY_ATOMS, MAX_HEAVY_ATOMS = 12, 45
 _LARGEST_FRAGMENT = 16
@@ -92,7 +91,7 @@ def _partners() -> dict[int, tuple[tuple[Fragment, int], ...]]:
     return {label: tuple(found) for label, found in partners.items()}
 
 
-def join_molecules(count: int, rng: np.random.Generator) -> tuple[list[str], list[tuple[str, ...]]]:
+def join_molecules(count: int, rng: np.random.Generator) -> list[str]:
     """Join fragments at random into different molecules of 12 to 45 heavy atoms.
 
     Parameters
@@ -104,8 +103,8 @@ def join_molecules(count: int, rng: np.random.Generator) -> tuple[list[str], lis
 
     Returns
     -------
-    (list of str, list of tuple of str)
-        Canonical SMILES, of which no two share an InChIKey first block, and the cores each was joined from.
+    list of str
+        Canonical SMILES, of which no two share an InChIKey first block.
 
     Raises
     ------
@@ -113,34 +112,32 @@ def join_molecules(count: int, rng: np.random.Generator) -> tuple[list[str], lis
         If the fragments do not give that many molecules.
     """
     smiles: list[str] = []
-    cores: list[tuple[str, ...]] = []
     seen: set[str] = set()
     for _ in range(_TRIES_PER_MOLECULE * count):
         if len(smiles) == count:
             break
-        molecule, fragments = _grow(rng)
+        molecule = _grow(rng)
         if molecule is None or not MIN_HEAVY_ATOMS <= molecule.GetNumAtoms() <= MAX_HEAVY_ATOMS:
             continue
         block = Chem.MolToInchiKey(molecule)[:14]
         if block and block not in seen:
             seen.add(block)
             smiles.append(Chem.MolToSmiles(molecule))
-            cores.append(tuple(fragment.core for fragment in fragments))
     if len(smiles) < count:
         raise SourceError(
             f"the simulator joined only {len(smiles):,} different molecules of {count:,}: ask for fewer"
         )
-    return smiles, cores
+    return smiles
 
 
-def _grow(rng: np.random.Generator) -> tuple[Any | None, list[Fragment]]:
+def _grow(rng: np.random.Generator) -> Any | None:
     """Start from a fragment with several cuts and bind fragments until no cut is open."""
     starts = [fragment for fragment in fragment_library() if len(fragment.sites) > 1]
-    fragments = [starts[rng.integers(len(starts))]]
+    start = starts[rng.integers(len(starts))]
     size_wanted = int(rng.integers(MIN_HEAVY_ATOMS + 4, MAX_HEAVY_ATOMS - 7))
-    molecule, used = Chem.RWMol(fragments[0].molecule), []
-    sites = list(fragments[0].sites)
-    size = fragments[0].heavy_atoms
+    molecule, used = Chem.RWMol(start.molecule), []
+    sites = list(start.sites)
+    size = start.heavy_atoms
     while sites:
         site, label = sites.pop(0)
         extend = size < size_wanted and rng.random() < 0.3
@@ -150,7 +147,7 @@ def _grow(rng: np.random.Generator) -> tuple[Any | None, list[Fragment]]:
             if (len(fragment.sites) > 1) == extend and size + fragment.heavy_atoms <= MAX_HEAVY_ATOMS
         ]
         if not choices:
-            return None, fragments
+            return None
         fragment, atom = choices[rng.integers(len(choices))]
         offset = molecule.GetNumAtoms()
         molecule.InsertMol(fragment.molecule)
@@ -159,14 +156,13 @@ def _grow(rng: np.random.Generator) -> tuple[Any | None, list[Fragment]]:
         molecule.AddBond(inside, outside, Chem.BondType.SINGLE)
         used += [site, offset + atom]
         sites += [(offset + other, env) for other, env in fragment.sites if other != atom]
-        fragments.append(fragment)
         size += fragment.heavy_atoms
     molecule.BeginBatchEdit()
     for wildcard in used:
         molecule.RemoveAtom(wildcard)
     molecule.CommitBatchEdit()
     # Read back rather than sanitized: what stands in the SMILES is all that anyone else will see.
-    return Chem.MolFromSmiles(Chem.MolToSmiles(molecule)), fragments
+    return Chem.MolFromSmiles(Chem.MolToSmiles(molecule))
 
 
 def choose_chemotypes(mechanisms: int, per_mechanism: int, rng: np.random.Generator) -> list[list[str]]:
@@ -198,18 +194,13 @@ def choose_chemotypes(mechanisms: int, per_mechanism: int, rng: np.random.Genera
 
 @cache
 def _distinct_cores() -> list[str]:
-    molecules = {f.core: Chem.MolFromSmiles(f.core) for f in fragment_library()}
+    every = sorted({f.core for f in fragment_library()})
+    molecules = [Chem.MolFromSmiles(core) for core in every]
     large = sorted(
         {f.core for f in fragment_library() if f.heavy_atoms >= _SMALLEST_CHEMOTYPE and len(f.sites) <= 2}
     )
-    return [
-        core
-        for core in large
-        if not any(
-            other != core and molecule.HasSubstructMatch(molecules[core])
-            for other, molecule in molecules.items()
-        )
-    ]
+    # A fragment contains itself.
+    return [core for core in large if contains_fragment(molecules, core).sum() == 1]
 
 
 @cache
@@ -224,3 +215,28 @@ def _most_similar(core: str, others: Sequence[str]) -> float:
         (DataStructs.TanimotoSimilarity(_fingerprint(core), _fingerprint(other)) for other in others),
         default=0.0,
     )
+
+
+def contains_fragment(molecules: Sequence[Any], core: str) -> np.ndarray:
+    """Tell which molecules contain a fragment as it is: bound to the rest at its cuts and nowhere else.
+
+    Parameters
+    ----------
+    molecules : sequence of rdkit.Chem.Mol
+        Where to look.
+    core : str
+        The fragment, a wildcard at each cut.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,) bool.
+    """
+    settings: Any = Chem.AdjustQueryParameters.NoAdjustments()
+    settings.makeDummiesQueries = True
+    settings.adjustDegree = True
+    settings.adjustDegreeFlags = Chem.ADJUST_IGNOREDUMMIES
+    settings.adjustRingCount = True
+    settings.adjustRingCountFlags = Chem.ADJUST_IGNOREDUMMIES
+    pattern = Chem.AdjustQueryProperties(Chem.MolFromSmiles(core), settings)
+    return np.array([molecule.HasSubstructMatch(pattern) for molecule in molecules], dtype=bool)

@@ -87,25 +87,35 @@ def test_molecules_are_valid_distinct_and_of_drug_size(simulation):
     assert simulation.molecules["id"].is_unique
 
 
-def test_labels_follow_structure(simulation):
-    """A molecule with a mechanism contains one of its fragments; the others as a rule don't."""
+def test_labels_are_a_function_of_structure(simulation):
+    """A fragment is there if, but at its cuts, it is bound to nothing else."""
     molecules = [Chem.MolFromSmiles(s) for s in simulation.molecules["smiles"]]
     assert all(name.startswith("simulated: ") for name in simulation.mechanisms)
-    agreement = []
     for k, chemotypes in enumerate(simulation.chemotypes):
-        patterns = [Chem.MolFromSmarts(_as_smarts(core)) for core in chemotypes]
-        contains = np.array([any(m.HasSubstructMatch(p) for p in patterns) for m in molecules])
-        acts = simulation.activity[:, k] > 0
-        assert contains[acts].all()
-        agreement.append((contains == acts).mean())
-    assert np.mean(agreement) > 0.9
+        found = np.array([any(contains_by_hand(m, core) for core in chemotypes) for m in molecules[:400]])
+        np.testing.assert_array_equal(found, simulation.activity[:400, k] > 0, err_msg=str(chemotypes))
     np.testing.assert_array_equal(simulation.labels, simulation.activity >= 0.5)
     assert ((simulation.activity >= 0) & (simulation.activity < 1)).all()
+    assert simulation.labels.mean(axis=0).min() > 0.03
+    assert simulation.labels.mean(axis=0).max() < 0.25
 
 
-def _as_smarts(core):
-    """Wildcards match any atom; the rest as in the molecule."""
-    return Chem.MolToSmarts(Chem.MolFromSmiles(core)).replace("[#0]", "*")
+def contains_by_hand(molecule, core):
+    """Match loosely, then see that no atom of the match but the wildcards has a bond or ring more."""
+    fragment = Chem.MolFromSmiles(core)
+    wildcards = {a.GetIdx() for a in fragment.GetAtoms() if a.GetAtomicNum() == 0}
+    loose = Chem.MolFromSmarts(Chem.MolToSmarts(fragment).replace("[#0]", "*"))
+    for match in molecule.GetSubstructMatches(loose, uniquify=False, maxMatches=100_000):
+        inside = [i for i in range(fragment.GetNumAtoms()) if i not in wildcards]
+        same_degree = all(
+            molecule.GetAtomWithIdx(match[i]).GetDegree() == fragment.GetAtomWithIdx(i).GetDegree()
+            for i in inside
+        )
+        rings, own_rings = molecule.GetRingInfo(), fragment.GetRingInfo()
+        same_rings = all(rings.NumAtomRings(match[i]) == own_rings.NumAtomRings(i) for i in inside)
+        if same_degree and same_rings:
+            return True
+    return False
 
 
 def test_chemotypes_of_a_mechanism_differ(simulation):
