@@ -15,6 +15,7 @@ from collections import Counter
 from fnmatch import fnmatchcase
 from typing import IO, TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -95,8 +96,9 @@ def read_table(path: Path, *, text: Sequence[str] = (), numbers: Sequence[str] =
         file ends too early, or there is no row.
     """
     names = read_header(path)
+    known = set(names)
     for wanted in (*text, *numbers):
-        if wanted not in names:
+        if wanted not in known:
             raise SourceError(f"'{path}' has no column '{wanted}': {did_you_mean(wanted, names)}")
     if _suffix(path) in _PARQUET:
         table = _read_parquet(path, [*text, *numbers])
@@ -104,9 +106,13 @@ def read_table(path: Path, *, text: Sequence[str] = (), numbers: Sequence[str] =
         table = _read_delimited(path, text, numbers)
     if table.num_rows == 0:
         raise SourceError(f"'{path}' has a header and no rows: give a table with at least one row")
-    columns = {name: _texts(table.column(name)) for name in text}
-    columns |= {name: _numbers(table.column(name)) for name in numbers}
-    return pd.DataFrame(columns)
+    found = dict(zip(table.column_names, table.columns, strict=True))
+    matrix = np.empty((table.num_rows, len(numbers)))  # one block: wide tables have 10^5 columns
+    for position, name in enumerate(numbers):
+        matrix[:, position] = _numbers(found[name])
+    texts = pd.DataFrame({name: _texts(found[name]) for name in text}, dtype=object)
+    features = pd.DataFrame(matrix, columns=list(numbers))
+    return pd.concat([texts, features], axis=1) if len(text) else features
 
 
 def select_columns(path: Path, names: Sequence[str], patterns: Sequence[str]) -> list[str]:
@@ -268,13 +274,12 @@ def _parse(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
         raise _unreadable(path, error) from error
 
 
-def _texts(column: pa.ChunkedArray) -> pd.Series:
-    if not pa.types.is_string(column.type):
-        column = column.cast(pa.string())
-    return pd.Series(column.to_pylist(), dtype=object)
+def _texts(column: pa.ChunkedArray) -> list[str | None]:
+    return column.to_pylist() if pa.types.is_string(column.type) else column.cast(pa.string()).to_pylist()
 
 
-def _numbers(column: pa.ChunkedArray) -> pd.Series:
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-        return pd.Series(column.cast(pa.float64()).to_numpy(zero_copy_only=False))
-    return pd.to_numeric(pd.Series(column.to_pylist(), dtype=object), errors="coerce").astype("float64")
+        return column.cast(pa.float64()).to_numpy()
+    values = pd.Series(column.to_pylist(), dtype=object)
+    return pd.to_numeric(values, errors="coerce").to_numpy(np.float64)

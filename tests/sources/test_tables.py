@@ -7,6 +7,7 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
+
 from infoalign_dgl.errors import SourceError
 from infoalign_dgl.sources.tables import (
     did_you_mean,
@@ -45,7 +46,7 @@ def test_parquet_gives_the_same_as_text(tmp_path):
 
 def test_byte_order_mark_windows_line_ends_and_quoted_line_breaks(tmp_path):
     path = tmp_path / "t.csv"
-    path.write_bytes("\ufeffid,a\r\n\"x\ny\",2\r\nz,inf\r\n".encode())
+    path.write_bytes('\ufeffid,a\r\n"x\ny",2\r\nz,inf\r\n'.encode())
     table = read_table(path, text=["id"], numbers=["a"])
     assert table["id"].tolist() == ["x\ny", "z"]
     assert table["a"].tolist() == [2.0, np.inf]
