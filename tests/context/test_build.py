@@ -227,6 +227,29 @@ def test_molecule_similarity_is_rdkits(folder):
         assert len(found) > 2
 
 
+def test_half_precision_is_kept_on_disk_and_stays_in_range(folder):
+    build_context_graph(write_spec(folder, "[graph]", "[graph]\nfloat16 = true")).save(folder / "g")
+    loaded = ContextGraph.load(folder / "g")
+    exact = build_context_graph(write_spec(folder))
+    for name in ("painting", "l1000", "crispr"):
+        assert loaded.spaces[name].values.dtype == np.float16
+        rounded = loaded.spaces[name].dense(slice(None))
+        np.testing.assert_allclose(rounded, exact.spaces[name].dense(slice(None)), atol=5e-4)
+        assert rounded.max() <= 1
+
+
+def test_profiles_may_name_molecules_by_inchi(folder):
+    spec = write_spec(
+        folder,
+        'file = "expression.csv"\nsmiles = "smiles"',
+        'file = "expression.csv"\ninchi = "inchi"',
+        expression='inchi,11\n"InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3",7\nCCO,7\n',
+    )
+    graph = build_context_graph(spec)
+    assert graph.nodes["gene_expression"]["molecule"].tolist() == [ETHANOL]
+    assert table_of(graph, "expression.csv")["dropped"] == {"structure does not parse as InChI": 1}
+
+
 def test_order_of_rows_and_tables_of_edges_does_not_matter(folder):
     first = build_context_graph(folder / "spec.toml")
     for name in ("morphology", "expression", "genes", "interacts", "regulates", "binds", "scores"):
