@@ -212,8 +212,7 @@ def simulate(
         response += config.nuisance * np.outer(descriptors[:, 0], gene_rng.standard_normal(count))
         columns = [names[i] for i in chosen]
         morphology[space] = _measure(ids, response, columns, share, config, assay_rng, noise=config.noise)
-    measured_genes = [str(gene) for gene in genes[: config.genes]]
-    expressed = activity @ signatures
+    measured_genes, expressed = [str(gene) for gene in genes[: config.genes]], activity @ signatures
     expression = _measure(
         ids, expressed, measured_genes, config.measured[-1], config, assay_rng, noise=config.expression_noise
     )
