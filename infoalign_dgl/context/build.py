@@ -153,7 +153,7 @@ def build_from_rows(
     book = EdgeBook()
     for edges in (*gene_edges, *derived):
         edges.add_to(book, genes)
-    spaces, similarity = _spaces(profiles, gene_profiles, nodes, genes, book, settings, tell)
+    spaces, similarity = _spaces(profiles, gene_profiles, nodes, genes, book, settings, num_workers, tell)
     edges_by_type = book.merged()
     _warn(rows, similarity, warnings)
     report = {
@@ -238,12 +238,13 @@ def _spaces(
     genes: np.ndarray,
     book: EdgeBook,
     settings: BuildSettings,
+    num_workers: int | None,
     tell: Progress,
 ) -> tuple[dict[str, FeatureSpace], dict[str, Any]]:
     """Scale every space; add the edges from molecules to their profiles and those between similar nodes."""
-    finished = {FINGERPRINT: _fingerprints(nodes["molecule"], tell)}
-    smiles = nodes["molecule"]["smiles"].tolist()
-    compared = morgan_fingerprints(smiles, radius=SIMILARITY_RADIUS, num_bits=FINGERPRINT_BITS)
+    finished = {FINGERPRINT: _fingerprint_space(nodes["molecule"], num_workers, tell)}
+    compared = _bits(nodes["molecule"], SIMILARITY_RADIUS, num_workers)
+    tell("fingerprints", 2, 2)
     report = {}
     edges, report[FINGERPRINT] = similarity_edges(
         compared,
@@ -271,10 +272,16 @@ def _spaces(
     return finished, report
 
 
-def _fingerprints(molecules: pd.DataFrame, tell: Progress) -> FeatureSpace:
-    tell("fingerprints", 0, len(molecules))
-    bits = morgan_fingerprints(molecules["smiles"].tolist(), radius=TARGET_RADIUS, num_bits=FINGERPRINT_BITS)
-    tell("fingerprints", len(molecules), len(molecules))
+def _bits(molecules: pd.DataFrame, radius: int, num_workers: int | None) -> np.ndarray:
+    """Morgan fingerprints of all molecules, bit-packed."""
+    smiles = molecules["smiles"].tolist()
+    return morgan_fingerprints(smiles, radius=radius, num_bits=FINGERPRINT_BITS, num_workers=num_workers)
+
+
+def _fingerprint_space(molecules: pd.DataFrame, num_workers: int | None, tell: Progress) -> FeatureSpace:
+    tell("fingerprints", 0, 2)
+    bits = _bits(molecules, TARGET_RADIUS, num_workers)
+    tell("fingerprints", 1, 2)
     columns = [f"morgan{TARGET_RADIUS}_{bit}" for bit in range(FINGERPRINT_BITS)]
     return FeatureSpace(FINGERPRINT, "molecule", columns, bits, np.arange(len(bits)), FINGERPRINT_BITS)
 
