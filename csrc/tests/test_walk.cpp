@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "graphs.h"
+#include "infoalign/philox_lanes.h"
 #include "infoalign/threads.h"
 
 using namespace infoalign;
@@ -72,6 +73,24 @@ CASE(philox_known_answers) {
                {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
     const WalkRandom random{0x299f31d0a4093822ull, 0x03707344};
     CHECK(same(random.draw(0x85a308d3243f6a88ull, 0x8a2e, 0x1319), {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+}
+
+CASE(philox_lanes_equal_one_draw_at_a_time) {
+    graphs::Words words(5);
+    for (int trial = 0; trial < 50; ++trial) {
+        const WalkRandom random{static_cast<uint64_t>(words.next()) << 32 | words.next(), words.next()};
+        const uint32_t step = words.below(65536);
+        uint64_t ids[kPhiloxLanes];
+        for (uint64_t& id : ids) id = static_cast<uint64_t>(words.next()) << (words.below(2) * 31) | words.below(3);
+        for (int isa = 0; isa <= static_cast<int>(best_philox_isa()); ++isa) {
+            uint32_t r0[kPhiloxLanes], r1[kPhiloxLanes];
+            draw_lanes(static_cast<PhiloxIsa>(isa))(random, ids, step, r0, r1);
+            for (int lane = 0; lane < kPhiloxLanes; ++lane) {
+                const Random4 expected = random.draw(ids[lane], step);
+                CHECK(r0[lane] == expected.r0 && r1[lane] == expected.r1);
+            }
+        }
+    }
 }
 
 CASE(cpu_flights_equal_the_kernel_body) {

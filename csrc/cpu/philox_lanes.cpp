@@ -1,0 +1,116 @@
+#include "infoalign/philox_lanes.h"
+
+#if INFOALIGN_X86
+#include <immintrin.h>
+#if !defined(__clang__)
+// GCC 12 takes the don't-care operands of its own AVX-512 intrinsics for mistakes (its bug 105593).
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#endif
+
+namespace infoalign {
+
+namespace {
+
+void draw_portable(const WalkRandom& random, const uint64_t* walk_ids, uint32_t step, uint32_t* r0, uint32_t* r1) {
+    for (int lane = 0; lane < kPhiloxLanes; ++lane) {
+        const Random4 words = random.draw(walk_ids[lane], step);
+        r0[lane] = words.r0;
+        r1[lane] = words.r1;
+    }
+}
+
+#if INFOALIGN_X86
+
+// Each 32-bit counter word sits in a 64-bit lane, since the multiplication reads only the low half of a lane: what an
+// earlier product left in the high half does no harm, and a word's low half is taken by leaving it where it is.
+// Several registers go through the rounds together, because one multiplication takes longer than a round's other work.
+
+constexpr int kTogether = 4;
+
+__attribute__((target("avx2"))) void draw_avx2(const WalkRandom& random, const uint64_t* walk_ids, uint32_t step,
+                                               uint32_t* r0, uint32_t* r1) {
+    const __m256i factor0 = _mm256_set1_epi64x(0xD2511F53), factor1 = _mm256_set1_epi64x(0xCD9E8D57);
+    const __m256i evens = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
+    for (int lane = 0; lane < kPhiloxLanes; lane += 4 * kTogether) {
+        __m256i c0[kTogether], c1[kTogether], c2[kTogether], c3[kTogether];
+        for (int k = 0; k < kTogether; ++k) {
+            c0[k] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(walk_ids + lane + 4 * k));
+            c1[k] = _mm256_srli_epi64(c0[k], 32);
+            c2[k] = _mm256_set1_epi64x(step);
+            c3[k] = _mm256_set1_epi64x(random.stream);
+        }
+        auto k0 = static_cast<uint32_t>(random.seed), k1 = static_cast<uint32_t>(random.seed >> 32);
+        for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+            const __m256i key0 = _mm256_set1_epi64x(k0), key1 = _mm256_set1_epi64x(k1);
+            for (int k = 0; k < kTogether; ++k) {
+                const __m256i product0 = _mm256_mul_epu32(factor0, c0[k]), product1 = _mm256_mul_epu32(factor1, c2[k]);
+                c0[k] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(product1, 32), c1[k]), key0);
+                c2[k] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(product0, 32), c3[k]), key1);
+                c1[k] = product1;
+                c3[k] = product0;
+            }
+        }
+        for (int k = 0; k < kTogether; ++k) {
+            const __m256i low0 = _mm256_permutevar8x32_epi32(c0[k], evens);
+            const __m256i low1 = _mm256_permutevar8x32_epi32(c1[k], evens);
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(r0 + lane + 4 * k), _mm256_castsi256_si128(low0));
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(r1 + lane + 4 * k), _mm256_castsi256_si128(low1));
+        }
+    }
+}
+
+__attribute__((target("avx512f,prefer-vector-width=512"))) void draw_avx512(const WalkRandom& random,
+                                                                            const uint64_t* walk_ids, uint32_t step,
+                                                                            uint32_t* r0, uint32_t* r1) {
+    constexpr int kXor3 = 0x96;
+    const __m512i factor0 = _mm512_set1_epi64(0xD2511F53), factor1 = _mm512_set1_epi64(0xCD9E8D57);
+    for (int lane = 0; lane < kPhiloxLanes; lane += 8 * kTogether) {
+        __m512i c0[kTogether], c1[kTogether], c2[kTogether], c3[kTogether];
+        for (int k = 0; k < kTogether; ++k) {
+            c0[k] = _mm512_loadu_si512(walk_ids + lane + 8 * k);
+            c1[k] = _mm512_srli_epi64(c0[k], 32);
+            c2[k] = _mm512_set1_epi64(step);
+            c3[k] = _mm512_set1_epi64(random.stream);
+        }
+        auto k0 = static_cast<uint32_t>(random.seed), k1 = static_cast<uint32_t>(random.seed >> 32);
+        for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+            const __m512i key0 = _mm512_set1_epi64(k0), key1 = _mm512_set1_epi64(k1);
+            for (int k = 0; k < kTogether; ++k) {
+                const __m512i product0 = _mm512_mul_epu32(factor0, c0[k]), product1 = _mm512_mul_epu32(factor1, c2[k]);
+                c0[k] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(product1, 32), c1[k], key0, kXor3);
+                c2[k] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(product0, 32), c3[k], key1, kXor3);
+                c1[k] = product1;
+                c3[k] = product0;
+            }
+        }
+        for (int k = 0; k < kTogether; ++k) {
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(r0 + lane + 8 * k), _mm512_cvtepi64_epi32(c0[k]));
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(r1 + lane + 8 * k), _mm512_cvtepi64_epi32(c1[k]));
+        }
+    }
+}
+
+#endif
+
+}  // namespace
+
+PhiloxIsa best_philox_isa() {
+#if INFOALIGN_X86
+    if (__builtin_cpu_supports("avx512f")) return PhiloxIsa::avx512;
+    if (__builtin_cpu_supports("avx2")) return PhiloxIsa::avx2;
+#endif
+    return PhiloxIsa::portable;
+}
+
+DrawLanes draw_lanes(PhiloxIsa isa) {
+#if INFOALIGN_X86
+    if (isa == PhiloxIsa::avx2) return draw_avx2;
+    if (isa == PhiloxIsa::avx512) return draw_avx512;
+#endif
+    (void)isa;
+    return draw_portable;
+}
+
+}  // namespace infoalign
