@@ -22,6 +22,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 NANOBIND = Path(nanobind.include_dir()).parent
+NANOBIND_SOURCE = str(Path(nanobind.source_dir()) / "nb_combined.cpp")
 INCLUDES = [ROOT / "csrc" / "include", NANOBIND / "include", NANOBIND / "ext" / "robin_map" / "include"]
 # No -march: what a processor has beyond x86-64 is chosen at run time. No contraction: same bits everywhere.
 CXX_FLAGS = [
@@ -61,7 +62,9 @@ class BuildNative(build_ext):
         cuda = self._compile_cuda(objects)
         ext.define_macros = [("INFOALIGN_WITH_CUDA", "1")] if cuda else []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            compiled = list(pool.map(lambda source: self._compile(ext, source), ext.sources))
+            compiled = list(
+                pool.map(lambda source: self._compile(ext, source), [NANOBIND_SOURCE, *ext.sources])
+            )
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         # Linked aside and renamed, so that a process that has the old module loaded keeps it whole.
@@ -78,12 +81,9 @@ class BuildNative(build_ext):
 
     def _compile(self, ext: Extension, source: str) -> list[str]:
         flags = [*CXX_FLAGS, *(NANOBIND_FLAGS if Path(source).name == "nb_combined.cpp" else [])]
-        # A path outside the project would end up outside the build folder.
-        relative = os.path.relpath(source, ROOT)
-        folder = "nanobind" if relative.startswith("..") or "site-packages" in relative else "native"
         return self.compiler.compile(
             [source],
-            output_dir=str(Path(self.build_temp) / folder),
+            output_dir=self.build_temp,
             macros=ext.define_macros,
             include_dirs=[str(path) for path in INCLUDES] + self.include_dirs,
             extra_postargs=flags,
@@ -138,11 +138,9 @@ def _cuda_root() -> Path:
 
 
 def _sources() -> list[str]:
+    """List this project's own C++ sources; setuptools takes none from outside its folder."""
     own = [*(ROOT / "csrc" / "bindings").glob("*.cpp"), *(ROOT / "csrc" / "cpu").glob("*.cpp")]
-    return [
-        str(Path(nanobind.source_dir()) / "nb_combined.cpp"),
-        *(str(path.relative_to(ROOT)) for path in sorted(own)),
-    ]
+    return [str(path.relative_to(ROOT)) for path in sorted(own)]
 
 
 setup(
