@@ -156,7 +156,7 @@ def walk(
     arguments: tuple[Any, ...] = (
         index.indptr,
         index.arcs,
-        (nothing, nothing) if table is None else (table["threshold"].copy(), table["alias"].copy()),
+        (nothing, nothing) if table is None else (table["threshold"], table["alias"]),
         np.zeros(0, dtype=np.int64) if edges is None else index.edge_ids,
         seeds,
         walk_ids,
