@@ -14,6 +14,13 @@ from infoalign_dgl.errors import GraphError, SourceError, SpecError
 
 ETHANOL, PHENOL, ACETIC_ACID = "LFQSCWFLJHTTHZ", "ISWSIDIOOBJBQZ", "QTBSBXVTEAMEQO"
 
+_BY_SPACE = [
+    ("another", ETHANOL),
+    ("another", ACETIC_ACID),
+    ("painting", PHENOL),
+    ("painting", ETHANOL),
+    ("painting", ACETIC_ACID),
+]
 TABLES = {
     "molecules.csv": "id,smiles\n1,CCO\n2,Oc1ccccc1\n3,CC(=O)[O-].[Na+]\n3.0,CC(=O)O\n4,nonsense\n",
     # Medians of the ethanol rows: 1 2 3 4; correlation with phenol 0.8, with acetic acid -1.
@@ -181,6 +188,28 @@ def test_every_row_is_accounted_for(folder):
         "structure does not parse as SMILES": [[6, "nonsense"]]
     }
     assert table_of(graph, "binds.csv")["listed"]["unknown molecule id"] == [[4, "7"]]
+
+
+def test_rows_edges_and_nodes_of_several_spaces_agree(folder):
+    more = SPEC[SPEC.index("[[morphology]]") : SPEC.index("[[expression]]")]
+    more = more.replace("painting", "another").replace("morphology.csv", "more.csv")
+    (folder / "more.csv").write_text("id,Cells_x,Cells_y,Cells_z\n3,1,2,4\n1,2,4,8.5\n")
+    spec = write_spec(folder, genes="gene,Nuclei_a,Nuclei_b,Nuclei_c\n13,1,2,4\n30,2,4,8\n")
+    spec.write_text(spec.read_text() + more)
+    graph = build_context_graph(spec)
+    keys = graph.nodes["morphology"]["key"].tolist()
+    assert keys == [f"{s}:{k}" for s, k in _BY_SPACE]
+    perturbs = edge_set(graph, ("molecule", "perturbs", "morphology"))
+    assert set(perturbs) == {(k, f"{s}:{k}") for s, k in _BY_SPACE}
+    pairs = set(edge_set(graph, ("morphology", "similar", "morphology")))
+    assert pairs == {
+        (f"another:{ETHANOL}", f"another:{ACETIC_ACID}"),
+        (f"painting:{PHENOL}", f"painting:{ETHANOL}"),
+    }
+    np.testing.assert_array_equal(graph.spaces["another"].node_rows, [0, 1, -1, -1, -1])
+    np.testing.assert_array_equal(graph.spaces["painting"].node_rows, [-1, -1, 0, 1, 2])
+    assert set(edge_set(graph, ("gene", "similar", "gene"))) == {("13", "30")}
+    assert graph.nodes["gene"]["key"][graph.spaces["crispr"].nodes()].tolist() == ["13", "30"]
 
 
 def test_feature_spaces_by_hand(folder):
