@@ -42,7 +42,7 @@ class PretrainConfig:
         How a walk picks its next arc.
     sampling : str
         ``"uniform"``, or ``"measured=S"``: the share S of each batch is drawn from molecules with a profile
-        within ``walk_length`` steps.
+        within ``walk_length`` steps, in proportion to the chance that a walk visits one.
     precision : {"fp32", "bf16"}
         Whether matrix products run under bf16 autocast.
     device : str
@@ -50,7 +50,10 @@ class PretrainConfig:
     seed : int
         Of everything random, in [0, 2**63).
     max_steps : int or None
-        Stop after this many steps; the learning rate's schedule then ends there too.
+        Stop after this many steps; the learning rate's schedule then ends there too. 0 saves the untrained
+        model.
+    spaces : sequence of str or None
+        The feature spaces that are targets; all of the graph's by default.
     holdout : float
         Share of the molecules that is kept out of training for validation; 0 for none.
     checkpoint_every : int
@@ -79,6 +82,7 @@ class PretrainConfig:
     device: str = "auto"
     seed: int = 0
     max_steps: int | None = None
+    spaces: tuple[str, ...] | None = None
     holdout: float = 0.05
     checkpoint_every: int = 500
 
@@ -86,8 +90,8 @@ class PretrainConfig:
         for name, least in (("epochs", 1), ("batch_size", 2), ("walk_length", 0), ("checkpoint_every", 1)):
             if getattr(self, name) < least:
                 raise RunError(f"'{name}' must be at least {least}, not {getattr(self, name)}")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise RunError(f"'max_steps' must be at least 1, not {self.max_steps}")
+        if self.max_steps is not None and self.max_steps < 0:
+            raise RunError(f"'max_steps' must be at least 0, not {self.max_steps}")
         for name in ("beta", "lr", "weight_decay"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise RunError(f"'{name}' must be a finite number of at least 0, not {getattr(self, name)}")
@@ -136,7 +140,8 @@ class PretrainConfig:
                 f"unknown pretraining setting {sorted(unknown)[0]!r}: use the program version that wrote "
                 "the run"
             )
-        return cls(**values)
+        spaces = values.get("spaces")
+        return cls(**{**values, "spaces": None if spaces is None else tuple(spaces)})
 
     def check_resumes(self, earlier: PretrainConfig) -> None:
         """Check that this run can go on where ``earlier`` stopped.

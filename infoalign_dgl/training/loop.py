@@ -208,6 +208,8 @@ def _train(run: _Run, console: Console, stop: StopRequest) -> dict[str, SpaceVal
         try:
             ended = run.progress.step >= run.total_steps
             ready = None if ended else background.submit(_prepare, run, run.progress.step)
+            if run.total_steps == 0:  # the untrained model is a run like any other
+                validation = _validate_and_save(run, log, report)
             while ready is not None:
                 batch = ready.result().to(run.device)
                 following = run.progress.step + 1
@@ -319,12 +321,14 @@ def _check_finite(step: int, total: float, kl: float, spaces: dict[str, float]) 
 
 def _validate_and_save(run: _Run, log: MetricsLog, report: ConsoleReport) -> dict[str, SpaceValidation]:
     """Validate, write the step's line (which checks the losses so far), and save a checkpoint."""
+    seconds = time.monotonic() - run.last_read
     validation = run.data.validator(run.model)
     extra = {
         f"validation/{name}/{key}": value
         for name, found in validation.items()
         for key, value in found.to_json().items()
     }
+    run.last_read = time.monotonic() - seconds  # validation is no part of the training rate
     _read_losses(run, log, report, extra)
     value = sum(found.difference for found in validation.values())
     is_best = bool(validation) and value < run.progress.best_value

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from infoalign_dgl.errors import RunError
 from infoalign_dgl.models.objective import SpaceTargets
 from infoalign_dgl.walks import collapse_targets, random_walks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from infoalign_dgl.context import ContextGraph
     from infoalign_dgl.molecules import MoleculeBatch, PackedMolecules
     from infoalign_dgl.training.config import Transition
@@ -39,12 +42,29 @@ class TargetSpace:
     num_bits: int | None
 
 
-def target_spaces(graph: ContextGraph) -> dict[str, TargetSpace]:
-    """Look-ups of a graph's feature spaces; one without rows is nobody's target and left out."""
+def target_spaces(graph: ContextGraph, names: Sequence[str] | None = None) -> dict[str, TargetSpace]:
+    """Look-ups of a graph's feature spaces; one without rows is nobody's target and left out.
+
+    Parameters
+    ----------
+    graph : ContextGraph
+    names : sequence of str, optional
+        The spaces wanted; all by default.
+
+    Raises
+    ------
+    RunError
+        If the graph has no space of a wanted name.
+    """
+    unknown = [name for name in names or () if name not in graph.spaces]
+    if unknown:
+        raise RunError(
+            f"'spaces' names {unknown[0]!r}, which the graph lacks: it has {', '.join(graph.spaces)}"
+        )
     return {
         name: TargetSpace(graph.row_index(name), space.values, space.num_bits)
         for name, space in graph.spaces.items()
-        if space.num_rows
+        if space.num_rows and (names is None or name in names)
     }
 
 
