@@ -180,6 +180,19 @@ def test_dense_exact_ties_at_the_threshold(implementation):
     assert list(zip(i.tolist(), j.tolist(), strict=True)) == sorted(exact_dense(scaled, 0.8))
 
 
+def test_what_float64_rounds_away_is_decided_exactly():
+    """Rows three times another have cosine 1, whatever float64 makes of it; one last bit off, they have not."""
+    rng = np.random.default_rng(9)
+    base = rng.integers(1, 2**21, (60, 24)) * np.exp2(rng.integers(-12, 12, (60, 24)))
+    rows = np.concatenate([base, 3 * base, 3 * base]).astype(np.float32)
+    assert (rows[60:120] == 3 * rows[:60].astype(np.float64)).all()
+    at = np.argmax(rows[120:], axis=1)
+    rows[120 + np.arange(60), at] = np.nextafter(rows[120 + np.arange(60), at], np.float32(np.inf))
+    i, j, similarity = similar_pairs(rows, threshold=1.0)
+    assert list(zip(i.tolist(), j.tolist(), strict=True)) == [(k, k + 60) for k in range(60)]
+    assert (similarity <= 1).all()
+
+
 def test_dense_sparsity(implementation, monkeypatch):
     monkeypatch.setattr(_dense_similarity, "_BLOCK", 32)
     monkeypatch.setattr("infoalign_dgl.context._pair_store._SLACK", 5)
