@@ -1,0 +1,56 @@
+"""Batches: walks of their own per epoch and repeat, targets of the visited nodes, the counts foretold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from infoalign_dgl.training.setup import load_data
+
+
+@pytest.fixture(scope="module")
+def built(graph):
+    from infoalign_dgl.training import PretrainConfig
+
+    return load_data(graph, PretrainConfig(batch_size=16, holdout=0.1, device="cpu"))
+
+
+def test_walks_differ_by_epoch_and_repeat_alone(built):
+    molecules = np.repeat(np.flatnonzero(built.chance[:96] > 0), 8)
+    ids = molecules + (np.tile(np.arange(8), len(molecules) // 8) << 32)
+    first, _ = built.builder.walks(molecules, ids, 0)
+    again, _ = built.builder.walks(molecules[::-1], ids[::-1], 0)
+    assert np.array_equal(first, again[::-1])
+    other_epoch, _ = built.builder.walks(molecules, ids, 1)
+    assert not np.array_equal(first, other_epoch)
+    same_repeat, _ = built.builder.walks(molecules, molecules, 0)
+    assert np.array_equal(same_repeat[::8], first[::8])
+    assert not np.array_equal(same_repeat, first)
+
+
+def test_prepared_targets_are_the_visited_rows(graph, built):
+    plan = built.sampler.epoch(0)
+    batch, ids = plan.batches[0], plan.walk_ids[0]
+    prepared = built.builder.prepare(batch, ids, 0)
+    nodes, alpha = built.builder.walks(batch, ids, 0)
+    assert prepared.graphs.num_molecules == len(batch)
+    for name, targets in prepared.targets.items():
+        space, rows = graph.spaces[name], graph.row_index(name)
+        for r, position in enumerate(targets.molecule.tolist()):
+            here = [i for i, node in enumerate(nodes[position]) if node >= 0 and rows[node] >= 0]
+            weight = alpha[position, here].astype(float)
+            values = space.dense(rows[nodes[position, here]])
+            assert targets.count[r] == len(here)
+            assert targets.alpha[r].item() == pytest.approx(weight.sum(), rel=1e-6)
+            np.testing.assert_allclose(targets.mean[r], weight @ values / weight.sum(), rtol=1e-5, atol=1e-6)
+    assert len(prepared.targets["fingerprint"]) == len(batch)
+
+
+def test_expected_targets_are_those_of_the_first_epoch(built):
+    plan = built.sampler.epoch(0)
+    visited = dict.fromkeys(built.builder.spaces, 0)
+    for batch, ids in zip(plan.batches, plan.walk_ids, strict=True):
+        for name, targets in built.builder.prepare(batch, ids, 0).targets.items():
+            visited[name] += len(targets)
+    every = np.concatenate(plan.batches), np.concatenate(plan.walk_ids)
+    assert built.builder.expected_targets(*every) == visited
