@@ -181,7 +181,7 @@ def test_dense_exact_ties_at_the_threshold(implementation):
 
 
 def test_what_float64_rounds_away_is_decided_exactly():
-    """Rows three times another have cosine 1, whatever float64 makes of it; one last bit off, they have not."""
+    """Rows three times another have cosine 1, whatever float64 makes of it; one bit off, they have not."""
     rng = np.random.default_rng(9)
     base = rng.integers(1, 2**21, (60, 24)) * np.exp2(rng.integers(-12, 12, (60, 24)))
     rows = np.concatenate([base, 3 * base, 3 * base]).astype(np.float32)
