@@ -44,7 +44,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
 
 
 def _is_number(value: Any) -> bool:
-    return not isinstance(value, str) or value == "" or value.endswith("%")
+    return not isinstance(value, str) or value.strip("+-0123456789.,%") == ""
 
 
 def _cell(value: Any) -> str:

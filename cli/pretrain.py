@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,13 +56,16 @@ def command(graph: Path, output: Path, resume: bool, as_json: bool, **settings: 
     GRAPH is a folder written by build-graph. The run folder gets the configuration, metrics.jsonl,
     TensorBoard events and checkpoints. A run that was stopped goes on with --resume and the same options.
     """
+    from rich.console import Console
+
     from infoalign_dgl.context import ContextGraph
     from infoalign_dgl.training import pretrain
 
     config = PretrainConfig(**settings)
-    result = pretrain(ContextGraph.load(graph), output, config, resume=resume, graph_folder=graph)
+    console = Console(stderr=as_json)  # with --json, standard output is the JSON and nothing else
+    result = pretrain(ContextGraph.load(graph), output, config, resume=resume, console=console)
     if as_json:
-        print_json(vars(result))
+        print_json(dataclasses.asdict(result))
     else:
         print_result(result)
         click.echo(f"Wrote {output}. Embed molecules with: infoalign-dgl embed {output} TABLE -o OUT.parquet")
@@ -70,10 +74,10 @@ def command(graph: Path, output: Path, resume: bool, as_json: bool, **settings: 
 def print_result(result: PretrainResult) -> None:
     """Print the loss of each feature space on held-out molecules beside that of its column means."""
     print_table(
-        "Held-out molecules: loss per dimension (nats)",
+        "Molecules held out: loss per column (nats)",
         ["space", "molecules", "model", "column means", "model - means"],
         [
-            (v.space, v.molecules, v.model, v.column_means, v.model - v.column_means)
-            for v in result.validation
+            (name, found.targets, f"{found.loss:.4f}", f"{found.mean_loss:.4f}", f"{found.difference:+.4f}")
+            for name, found in result.validation.items()
         ],
     )

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import Literal
 
 REQUIRED = ("numpy", "pandas", "torch", "dgl", "dgllife", "rdkit", "numba", "pyarrow", "scikit-learn")
 REQUIRED_TOO = ("safetensors", "pydantic", "click", "rich")
@@ -50,7 +51,7 @@ def diagnose() -> list[Check]:
     ]
     checks += [_package(name, required=True) for name in (*REQUIRED, *REQUIRED_TOO)]
     checks += [_package(name, required=False) for name in OPTIONAL]
-    checks += [_dgl(), *(_walk_backend(name) for name in ("native", "numba", "reference"))]
+    checks += [_dgl(), _walk_backend("native"), _walk_backend("numba"), _walk_backend("reference")]
     checks += [_native_cuda(), _torch_cuda(), Check("cpu", works=True, details=f"{os.cpu_count()} cores")]
     return checks
 
@@ -75,7 +76,7 @@ def _dgl() -> Check:
     return Check("dgl beside this torch", run.returncode == 0, details, required=True)
 
 
-def _walk_backend(name: str) -> Check:
+def _walk_backend(name: Literal["native", "numba", "reference"]) -> Check:
     from infoalign_dgl.errors import WalkError
     from infoalign_dgl.walks import WalkIndex, random_walks
 

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from infoalign_dgl.errors import RunError
 from infoalign_dgl.models import InfoAlign
 from infoalign_dgl.molecules import PackedMolecules, featurize, standardize
+from infoalign_dgl.sources.tables import read_table
 from infoalign_dgl.training.checkpoint import checkpoint_folder, load_model
 from infoalign_dgl.training.run_folder import read_config
 from infoalign_dgl.training.setup import choose_device
@@ -150,3 +152,78 @@ def load(run: str | Path, *, step: int | None = None, device: str = "auto") -> R
     model = InfoAlign(config.model)
     load_model(checkpoint, model)
     return Representation(model.to(choose_device(device)).eval(), checkpoint)
+
+
+@dataclass(frozen=True)
+class EmbeddedTable:
+    """What :func:`embed_table` wrote.
+
+    Attributes
+    ----------
+    rows : int
+        Rows of the table, and of the output.
+    failed : int
+        Of these, molecules without a vector.
+    dimensions : int
+        Numbers per vector.
+    """
+
+    rows: int
+    failed: int
+    dimensions: int
+
+
+def embed_table(
+    run: str | Path,
+    table: str | Path,
+    output: str | Path,
+    *,
+    smiles_column: str = "smiles",
+    batch_size: int = 512,
+) -> EmbeddedTable:
+    """Embed the molecules of a table and write them as Parquet, row for row.
+
+    Parameters
+    ----------
+    run : str or Path
+        A run folder.
+    table : str or Path
+        CSV, TSV or Parquet, gzipped or not.
+    output : str or Path
+        Parquet file with the columns ``smiles`` (as given), ``error`` (null where there is none) and
+        ``embedding_0`` to ``embedding_{D-1}``; written whole or not at all.
+    smiles_column : str
+        The table's column of structures.
+    batch_size : int
+        Molecules at a time.
+
+    Raises
+    ------
+    InfoAlignError
+        If the run, the table or its column cannot be read, or the output cannot be written.
+    """
+    representation = load(run)
+    smiles = read_table(Path(table), text=[smiles_column])[smiles_column].tolist()
+    vectors = representation.embed(smiles, batch_size)
+    errors = np.full(len(vectors), None, object)
+    errors[vectors.errors["row"].to_numpy(np.int64)] = vectors.errors["reason"]
+    names = [f"embedding_{i}" for i in range(representation.dim)]
+    columns = pd.DataFrame(
+        {"smiles": pd.Series(smiles, dtype=object), "error": pd.Series(errors, dtype=object)}
+    )
+    _write_parquet(
+        pd.concat([columns, pd.DataFrame(np.asarray(vectors), columns=names)], axis=1), Path(output)
+    )
+    return EmbeddedTable(len(vectors), len(vectors.errors), representation.dim)
+
+
+def _write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Write beside the target and rename, so that a full disk leaves no half of a file."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_parquet(partial, index=False)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise RunError(f"could not write '{path}': {error.strerror or error}") from error

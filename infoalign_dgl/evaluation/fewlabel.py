@@ -103,7 +103,7 @@ def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, flo
     (float, float)
         Mean and half width.
     """
-    from scipy.stats import t  # type: ignore[import-untyped]
+    from scipy.stats import t
 
     values = np.asarray(values, dtype=np.float64)
     quantile = float(t.ppf(0.5 + confidence / 2, len(values) - 1))

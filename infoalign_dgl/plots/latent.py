@@ -47,8 +47,9 @@ def draw_latent_map(
     points = PCA(2, random_state=0).fit_transform(StandardScaler().fit_transform(np.asarray(vectors)[whole]))
     for name in sorted(set(names[whole])):
         chosen = names[whole] == name
-        colour = {"color": "0.85", "zorder": 1} if name == "" else {"zorder": 2}
-        axes.scatter(*points[chosen].T, s=9, label=name or None, linewidths=0, **colour)
+        colour, order = ("0.85", 1) if name == "" else (None, 2)
+        x, y = points[chosen].T
+        axes.scatter(x, y, s=9, color=colour, zorder=order, label=name or None, linewidths=0)
     axes.set(xlabel="component 1", ylabel="component 2", title=title)
     axes.legend(frameon=False, fontsize=8, markerscale=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.spines[["top", "right"]].set_visible(False)

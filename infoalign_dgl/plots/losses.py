@@ -13,6 +13,8 @@ from infoalign_dgl.plots._axes import axes_or_new
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_PREFIX = "loss/"
+
 
 def draw_losses(run: str | Path, axes: Axes | None = None, *, window: int = 20) -> Axes:
     """Draw the training loss of each feature space against the step, as a running mean.
@@ -33,14 +35,15 @@ def draw_losses(run: str | Path, axes: Axes | None = None, *, window: int = 20) 
     """
     axes = axes_or_new(axes, (8.0, 4.5))
     lines = [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
-    training = [line for line in lines if "losses" in line]
-    steps = np.array([line["step"] for line in training])
-    for space in training[0]["losses"]:
-        values = np.array([line["losses"][space] for line in training], dtype=float)
+    for space in (key.removeprefix(_PREFIX) for key in lines[0] if key.startswith(_PREFIX)):
+        visited = [line for line in lines if line[f"targets/{space}"]]  # others have a loss of exactly 0
+        steps = np.array([line["step"] for line in visited])
+        values = np.array([line[_PREFIX + space] for line in visited], dtype=float)
         width = min(window, len(values))
-        smooth = np.convolve(values, np.ones(width) / width, mode="valid")
-        axes.plot(steps[width - 1 :], smooth, label=space)
-    axes.set(xlabel="step", ylabel="loss per dimension (nats)", title="Training loss by feature space")
+        if width:
+            smooth = np.convolve(values, np.ones(width) / width, mode="valid")
+            axes.plot(steps[width - 1 :], smooth, label=space)
+    axes.set(xlabel="step", ylabel="loss per column (nats)", title="Training loss by feature space")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return axes
