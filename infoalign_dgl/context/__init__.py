@@ -16,6 +16,7 @@ _EXPORTS = {
     "build_from_rows": "infoalign_dgl.context.build",
     "describe_node": "infoalign_dgl.context.diagnostics",
     "diagnose": "infoalign_dgl.context.diagnostics",
+    "similar_pairs": "infoalign_dgl.context.similarity",
 }
 
 __all__ = list(_EXPORTS)
