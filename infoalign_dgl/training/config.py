@@ -42,7 +42,7 @@ class PretrainConfig:
         How a walk picks its next arc.
     sampling : str
         ``"uniform"``, or ``"measured=S"``: the share S of each batch is drawn from molecules with a profile
-        within ``walk_length`` steps, in proportion to the chance that a walk visits one.
+        within ``walk_length`` steps.
     precision : {"fp32", "bf16"}
         Whether matrix products run under bf16 autocast.
     device : str

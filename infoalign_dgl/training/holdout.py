@@ -10,7 +10,7 @@ import torch
 
 from infoalign_dgl.models.objective import alpha_weighted_bce
 from infoalign_dgl.training.sampler import REPEAT_SHIFT
-from infoalign_dgl.training.targets import collapse
+from infoalign_dgl.training.targets import collapse, training_means
 
 if TYPE_CHECKING:
     from infoalign_dgl.context import ContextGraph
@@ -116,7 +116,7 @@ class SpaceValidation:
     loss : float
         The model's alpha-weighted mean BCE, nats per column.
     mean_loss : float
-        The same of predicting the space's column means.
+        The same of predicting the space's column means, those of the rows that training may see.
     difference : float
         ``loss - mean_loss``: below 0 the model is the better one.
     targets : int
@@ -145,7 +145,7 @@ class Validator:
         Shape (H, walks (L+1)): what their walks on the whole graph visit, the same at every call.
     spaces : dict of str to TargetSpace
     means : dict of str to np.ndarray
-        Column means per space, shape (d,).
+        Column means per space of the rows that training may see, shape (d,).
     packed : PackedMolecules
     """
 
@@ -175,7 +175,7 @@ class Validator:
             walk_ids=(holdout.molecules[:, None] + repeats).ravel(),
         )
         shape = (len(holdout.molecules), _WALKS_PER_MOLECULE * (config.walk_length + 1))
-        means = {name: graph.spaces[name].mean() for name in spaces}
+        means = {name: training_means(graph, name, holdout.excluded) for name in spaces}
         nodes, alpha = np.asarray(walked.nodes).reshape(shape), np.asarray(walked.alpha).reshape(shape)
         return cls(holdout.molecules, nodes, alpha, spaces, means, packed)
 

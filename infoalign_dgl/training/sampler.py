@@ -10,7 +10,6 @@ import numpy as np
 from infoalign_dgl.errors import RunError
 
 if TYPE_CHECKING:
-    from infoalign_dgl.training.config import Transition
     from infoalign_dgl.walks import WalkIndex
 
 REPEAT_SHIFT = (
@@ -43,8 +42,6 @@ class Sampler:
     ----------
     pools : dict of int to np.ndarray
         Node ids to draw from, by random stream.
-    weights : np.ndarray
-        How often the measured pool's molecules are drawn, in proportion.
     quotas : dict of int to int
         Draws per batch from each pool.
     seed : int
@@ -52,14 +49,13 @@ class Sampler:
     """
 
     pools: dict[int, np.ndarray]
-    weights: np.ndarray
     quotas: dict[int, int]
     seed: int
     steps_per_epoch: int
 
     @classmethod
     def of(
-        cls, molecules: np.ndarray, chance: np.ndarray, *, batch_size: int, share: float | None, seed: int
+        cls, molecules: np.ndarray, measured: np.ndarray, *, batch_size: int, share: float | None, seed: int
     ) -> Sampler:
         """Make a sampler.
 
@@ -67,8 +63,8 @@ class Sampler:
         ----------
         molecules : np.ndarray
             Node ids of the training molecules, int64.
-        chance : np.ndarray
-            Per node id, the chance that a walk visits a profile; a molecule is measured where it is above 0.
+        measured : np.ndarray
+            Bool per node id: whether a profile is within reach.
         batch_size : int
             Molecules per step.
         share : float or None
@@ -91,8 +87,8 @@ class Sampler:
         if share is None:
             full, rest = divmod(len(molecules), size)
             steps = full + (rest > 1)  # a single molecule that is left over joins the batch before
-            return cls({_UNIFORM: molecules}, np.zeros(0), {_UNIFORM: size}, seed, steps)
-        inside = chance[molecules] > 0
+            return cls({_UNIFORM: molecules}, {_UNIFORM: size}, seed, steps)
+        inside = measured[molecules]
         pools = {_MEASURED: molecules[inside], _OTHERS: molecules[~inside]}
         if not inside.any():
             raise RunError(
@@ -101,42 +97,29 @@ class Sampler:
                 "profiles with inspect"
             )
         wanted = size if inside.all() else max(1, round(share * size))
-        quotas = {_MEASURED: wanted, _OTHERS: size - wanted}
-        return cls(pools, chance[pools[_MEASURED]], quotas, seed, -(-len(molecules) // size))
+        return cls(pools, {_MEASURED: wanted, _OTHERS: size - wanted}, seed, -(-len(molecules) // size))
 
     def epoch(self, epoch: int) -> EpochPlan:
         """Draw an epoch.
 
-        Uniform sampling takes every molecule once. Otherwise a molecule with a profile within reach is drawn
-        in proportion to the chance that its walk visits one, since many reach one hardly ever; the others are
-        gone through in one fresh permutation after another, on from where the epoch before left them.
+        Uniform sampling takes every molecule once. With quotas, each pool is gone through in one fresh
+        permutation after another, on from where the epoch before left it, so that its molecules are drawn
+        equally often.
         """
         if _UNIFORM in self.pools:
             order = self._permutation(_UNIFORM, epoch)
             cuts = np.arange(1, self.steps_per_epoch) * self.quotas[_UNIFORM]
             batches = np.split(order, cuts)
         else:
-            parts = [self._measured_draws(epoch)]
-            if self.quotas[_OTHERS]:
-                parts.append(self._cycled_draws(_OTHERS, epoch))
-            batches = list(np.concatenate(parts, axis=1))
+            draws = {key: self._draws(key, epoch) for key, quota in self.quotas.items() if quota}
+            batches = [
+                np.concatenate([draw[i] for draw in draws.values()]) for i in range(self.steps_per_epoch)
+            ]
         sizes = np.cumsum([len(batch) for batch in batches])[:-1]
         return EpochPlan(batches, np.split(_walk_ids(np.concatenate(batches)), sizes))
 
-    def _measured_draws(self, epoch: int) -> np.ndarray:
-        """Shape (steps per epoch, quota): each molecule as often as its weight asks, rounded up or down."""
-        rng = np.random.default_rng([self.seed, _MEASURED, epoch])
-        pool = self.pools[_MEASURED]
-        order = rng.permutation(len(pool))
-        count = self.steps_per_epoch * self.quotas[_MEASURED]
-        ends = np.cumsum(self.weights[order])
-        # One mark per draw, evenly spaced from a random start: the molecule whose stretch holds it is drawn.
-        marks = (np.arange(count) + rng.random()) * (ends[-1] / count)
-        drawn = pool[order[np.minimum(np.searchsorted(ends, marks, side="right"), len(pool) - 1)]]
-        return rng.permutation(drawn).reshape(self.steps_per_epoch, -1)
-
-    def _cycled_draws(self, key: int, epoch: int) -> np.ndarray:
-        """Shape (steps per epoch, quota): each molecule of the pool equally often over the epochs."""
+    def _draws(self, key: int, epoch: int) -> np.ndarray:
+        """Shape (steps per epoch, quota): the pool's draws of an epoch."""
         pool, count = self.pools[key], self.steps_per_epoch * self.quotas[key]
         first = epoch * count
         cycles = range(first // len(pool), (first + count - 1) // len(pool) + 1)
@@ -159,8 +142,8 @@ def _walk_ids(drawn: np.ndarray) -> np.ndarray:
     return ids
 
 
-def visit_chance(index: WalkIndex, targets: np.ndarray, length: int, transition: Transition) -> np.ndarray:
-    """Return the chance that a walk from each node visits one of the targets.
+def within_reach(index: WalkIndex, targets: np.ndarray, length: int) -> np.ndarray:
+    """Tell which nodes can walk to one of the targets.
 
     Parameters
     ----------
@@ -169,23 +152,21 @@ def visit_chance(index: WalkIndex, targets: np.ndarray, length: int, transition:
     targets : np.ndarray
         Shape (nodes,), bool.
     length : int
-        Steps L of the walk.
-    transition : {"uniform", "weight"}
-        How the walk picks its next arc.
+        Most steps.
 
     Returns
     -------
     np.ndarray
-        Shape (nodes,), float64: 1 for a target, 0 where none is within L steps.
+        Shape (nodes,), bool; a target reaches itself in no step.
     """
+    reached = targets.copy()
     degree = np.diff(index.indptr)
     src = np.repeat(np.arange(len(degree)), degree)
     indices = np.asarray(index.indices)
-    share = np.ones(len(src)) if transition == "uniform" else np.asarray(index.weight, np.float64)
-    total = np.bincount(src, share, minlength=len(degree))
-    share = share / np.where(total > 0, total, 1.0)[src]
-    chance = targets.astype(np.float64)
     for _ in range(length):
-        moved = np.bincount(src, share * chance[indices], minlength=len(degree))
-        chance = np.where(targets, 1.0, moved)
-    return chance
+        grown = reached.copy()
+        grown[src[reached[indices]]] = True
+        if (grown == reached).all():
+            break
+        reached = grown
+    return reached

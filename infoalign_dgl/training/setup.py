@@ -14,7 +14,7 @@ from infoalign_dgl.models import InfoAlign, ModelConfig
 from infoalign_dgl.training.features import digest, packed_molecules, structures
 from infoalign_dgl.training.holdout import PROFILE_EDGES, Holdout, Validator, choose_holdout
 from infoalign_dgl.training.run_folder import RunConfig
-from infoalign_dgl.training.sampler import Sampler, visit_chance
+from infoalign_dgl.training.sampler import Sampler, within_reach
 from infoalign_dgl.training.targets import BatchBuilder, target_spaces, training_means
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Data:
     validator : Validator
     unusable : int
         Molecules that cannot be featurized; they are neither trained on nor held out.
-    chance : np.ndarray
-        Shape (total nodes,), float64: the chance that a training walk visits a profile.
+    measured : np.ndarray
+        Shape (total nodes,), bool: whether a profile is within a training walk's reach.
     """
 
     sampler: Sampler
@@ -45,7 +45,7 @@ class Data:
     holdout: Holdout
     validator: Validator
     unusable: int
-    chance: np.ndarray
+    measured: np.ndarray
 
 
 def choose_device(name: str) -> torch.device:
@@ -94,10 +94,10 @@ def load_data(
     for _, _, node_type in PROFILE_EDGES:
         first = graph.node_offsets[node_type]
         profiles[first : first + graph.num_nodes[node_type]] = True
-    chance = visit_chance(index, profiles & ~holdout.excluded, config.walk_length, config.transition)
+    measured = within_reach(index, profiles & ~holdout.excluded, config.walk_length)
     sampler = Sampler.of(
         np.flatnonzero(usable & ~holdout.excluded[: len(usable)]),
-        chance,
+        measured,
         batch_size=config.batch_size,
         share=config.measured_share,
         seed=config.seed,
@@ -105,7 +105,7 @@ def load_data(
     spaces = target_spaces(graph, config.spaces)
     builder = BatchBuilder(index, spaces, packed, config.walk_length, config.transition, config.seed)
     validator = Validator.of(graph, holdout, spaces, packed, config)
-    return Data(sampler, builder, holdout, validator, int((~usable).sum()), chance)
+    return Data(sampler, builder, holdout, validator, int((~usable).sum()), measured)
 
 
 def describe_run(graph: ContextGraph, config: PretrainConfig, data: Data) -> RunConfig:
@@ -137,7 +137,7 @@ def opening_lines(graph: ContextGraph, data: Data, config: PretrainConfig, devic
     drawn, walk_ids = np.concatenate(plan.batches), np.concatenate(plan.walk_ids)
     training = np.concatenate(list(data.sampler.pools.values()))
     isolated = int((np.diff(data.builder.index.indptr)[training] == 0).sum())
-    reach = int((data.chance[training] > 0).sum())
+    reach = int(data.measured[training].sum())
     lines = [
         f"{len(training):,} molecules to train on, {len(data.holdout.molecules):,} held out for validation, "
         f"{data.unusable:,} that cannot be featurized",

@@ -87,7 +87,8 @@ def test_validation_is_the_alpha_weighted_mean_over_visited_nodes(graph, make_co
         space, rows = graph.spaces[name], graph.row_index(name)
         logits = model.decode(name, mu)
         loss = mean_loss = weight = 0.0
-        mean = torch.logit(torch.as_tensor(space.mean()).clamp(1e-7, 1 - 1e-7))
+        means = training_means(graph, name, data.holdout.excluded)
+        mean = torch.logit(torch.as_tensor(means).clamp(1e-7, 1 - 1e-7))
         for molecule, (nodes, alphas) in enumerate(
             zip(data.validator.nodes, data.validator.alpha, strict=True)
         ):

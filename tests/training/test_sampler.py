@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoalign_dgl.errors import RunError
-from infoalign_dgl.training.sampler import Sampler, visit_chance
-from infoalign_dgl.walks import WalkIndex, random_walks
+from infoalign_dgl.training.sampler import Sampler, within_reach
+from infoalign_dgl.walks import WalkIndex
 
 
 def make(n=50, measured=7, batch_size=8, share=None, seed=0):
-    chance = np.zeros(2 * max(n, measured))
-    chance[: 2 * measured : 2] = 1 + np.arange(measured) % 3
-    return Sampler.of(2 * np.arange(n), chance / 3, batch_size=batch_size, share=share, seed=seed)
+    mask = np.zeros(2 * n, bool)
+    mask[: 2 * measured : 2] = True
+    return Sampler.of(2 * np.arange(n), mask, batch_size=batch_size, share=share, seed=seed)
 
 
 @given(st.integers(2, 60), st.integers(2, 70), st.integers(0, 5), st.integers(0, 5))
@@ -50,14 +50,11 @@ def test_measured_share(measured, share, batch_size):
         assert np.array_equal(ids & 0xFFFFFFFF, drawn)
         for molecule in set(drawn.tolist()):
             assert sorted(ids[drawn == molecule] >> 32) == list(range((drawn == molecule).sum()))
-        weight = 1 + np.arange(measured) % 3
-        wanted = weight / weight.sum() * sampler.steps_per_epoch * max(1, round(share * batch_size))
-        counts = np.array([(drawn == molecule).sum() for molecule in range(0, 2 * measured, 2)])
-        assert (np.abs(counts - wanted) < 1 + 1e-6).all()
-    # Whole permutations one after another: none of the others is ever two draws ahead of another.
+    # Whole permutations one after another: no molecule of a pool is ever two draws ahead of another.
     drawn = np.concatenate([batch for plan in everything for batch in plan.batches])
-    counts = [(drawn == molecule).sum() for molecule in range(2 * measured, 80, 2)]
-    assert max(counts) - min(counts) <= 1
+    for pool in (np.arange(0, 2 * measured, 2), np.arange(2 * measured, 80, 2)):
+        counts = [(drawn == molecule).sum() for molecule in pool]
+        assert max(counts) - min(counts) <= 1
 
 
 def test_measured_alone_and_none():
@@ -68,27 +65,17 @@ def test_measured_alone_and_none():
         make(1)
 
 
-@given(st.integers(0, 5), st.integers(0, 1000), st.sampled_from(["uniform", "weight"]))
-def test_visit_chance_is_that_of_the_absorbing_chain(length, seed, transition):
-    """Against powers of the transition matrix in which targets keep the walk, and a dead end loses it."""
+@given(st.integers(0, 5), st.integers(0, 1000))
+def test_within_reach_is_breadth_first_search(length, seed):
     rng = np.random.default_rng(seed)
     src, dst = rng.integers(0, 9, 12), rng.integers(0, 9, 12)
-    weight = rng.random(12).astype(np.float32)
-    index = WalkIndex.from_edges(src, dst, weight, 9)
+    index = WalkIndex.from_edges(src, dst, np.ones(12, np.float32), 9)
     targets = rng.random(9) < 0.2
-    chain = np.zeros((9, 9))
-    np.add.at(chain, (src, dst), 1.0 if transition == "uniform" else weight.astype(float))
-    chain /= np.maximum(chain.sum(1, keepdims=True), 1e-300)
-    chain[targets] = np.eye(9)[targets]
-    expected = np.linalg.matrix_power(chain, length) @ targets
-    np.testing.assert_allclose(visit_chance(index, targets, length, transition), expected, atol=1e-12)
-
-
-def test_visit_chance_is_what_walks_do():
-    rng = np.random.default_rng(1)
-    index = WalkIndex.from_edges(rng.integers(0, 9, 20), rng.integers(0, 9, 20), np.ones(20, np.float32), 9)
-    targets = np.arange(9) == 4
-    walks = random_walks(index, np.repeat(np.arange(9), 4000), 3, seed=5)
-    share = (np.asarray(walks.nodes) == 4).any(1).reshape(9, 4000).mean(1)
-    chance = visit_chance(index, targets, 3, "uniform")
-    assert (np.abs(share - chance) <= 5 * np.sqrt(chance * (1 - chance) / 4000)).all()
+    adjacency = np.zeros((9, 9), int)
+    adjacency[src, dst] = 1
+    expected = targets.copy()
+    reach = np.eye(9, dtype=int)
+    for _ in range(length):
+        reach = reach @ adjacency
+        expected |= reach @ targets.astype(int) > 0
+    assert np.array_equal(within_reach(index, targets, length), expected)

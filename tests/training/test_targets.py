@@ -16,7 +16,7 @@ def built(graph):
 
 
 def test_walks_differ_by_epoch_and_repeat_alone(built):
-    molecules = np.repeat(np.flatnonzero(built.chance[:96] > 0), 8)
+    molecules = np.repeat(np.flatnonzero(built.measured[:96]), 8)
     ids = molecules + (np.tile(np.arange(8), len(molecules) // 8) << 32)
     first, _ = built.builder.walks(molecules, ids, 0)
     again, _ = built.builder.walks(molecules[::-1], ids[::-1], 0)
