@@ -25,7 +25,7 @@ def test_published_defaults():
     [
         ({"epochs": 0}, "'epochs' must be at least 1, not 0"),
         ({"batch_size": 1}, "'batch_size' must be at least 2"),
-        ({"max_steps": 0}, "'max_steps' must be at least 1"),
+        ({"max_steps": -1}, "'max_steps' must be at least 0, not -1"),
         ({"lr": float("nan")}, "'lr' must be a finite number"),
         ({"beta": -1.0}, "'beta' must be"),
         ({"loss": "mse"}, "'loss' must be one of balanced, eq3, reference, not 'mse'"),
