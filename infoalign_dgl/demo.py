@@ -17,6 +17,7 @@ import numpy as np
 
 from infoalign_dgl.context import build_from_rows
 from infoalign_dgl.context.graph import FINGERPRINT
+from infoalign_dgl.errors import RunError
 from infoalign_dgl.evaluation.fewlabel import FewLabelTable, compare_few_label
 from infoalign_dgl.molecules import morgan_fingerprints
 from infoalign_dgl.representation import load
@@ -153,6 +154,8 @@ def run_demo(
     for name, (source, run, chosen) in plans.items():
         clock.start(name, f"Pretraining: {name} ...")
         results[name] = pretrain(source, run, chosen)
+        if results[name].interrupted is not None:
+            raise RunError(f"stopped by {results[name].interrupted}: start the demo again to see its table")
 
     clock.start("compare", "Embedding molecules that no graph contained, and comparing ...")
     smiles = simulation.molecules["smiles"][test].tolist()

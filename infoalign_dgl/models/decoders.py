@@ -10,17 +10,33 @@ from torch import Tensor, nn
 from infoalign_dgl.models.dropout import Dropout
 
 OUTPUT_SCALE = 0.1  # of torch's own initialisation, see Decoder.initialise_output
-NORM_SCALE = 0.1  # of the hidden layer's BatchNorm at the start, see Decoder
+ROWS_FOR_FULL_SCALE = 40_000  # targets from which a decoder starts at full scale, see start_scale
 _LEAST_MEAN = 1e-4  # column means are kept this far from 0 and 1, so that no logit is infinite
+
+
+def start_scale(rows: int) -> float:
+    """Return the size at which the hidden activations of a feature space with so many rows start.
+
+    Adam moves each of the hidden layer's many output weights by about the learning rate in every step,
+    however few targets a batch has. With activations of full size a space with a hundred rows is memorised
+    before anything that holds for other molecules is learned of it. The scale is the BatchNorm's weight,
+    which is learned from there.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of the space that training may see.
+
+    Returns
+    -------
+    float
+        min(1, sqrt(rows / 40,000)).
+    """
+    return min(1.0, math.sqrt(rows / ROWS_FOR_FULL_SCALE))
 
 
 class Decoder(nn.Module):
     """A latent's MLP to one feature space: linear, BatchNorm, GELU, dropout, linear.
-
-    The BatchNorm's weights start at 0.1 and are learned from there. Adam moves each of the hidden layer's
-    many output weights by about the learning rate in every step, however few targets a batch has; with
-    activations of full size a logit then moves by 0.05 per step, and a feature space with one or two targets
-    per batch ends above the loss of its column means on molecules that were held out.
 
     Parameters
     ----------
@@ -42,11 +58,10 @@ class Decoder(nn.Module):
         super().__init__()
         self.expand = nn.Linear(latent, hidden)
         self.norm = nn.BatchNorm1d(hidden)
-        nn.init.constant_(self.norm.weight, NORM_SCALE)
         self.dropout = Dropout(dropout)
         self.output = nn.Linear(hidden, columns)
 
-    def initialise_output(self, means: Tensor) -> None:
+    def initialise_output(self, means: Tensor, rows: int) -> None:
         """Let training start at the predictor of the column means.
 
         The last layer's bias becomes the logit of the means and its weights a tenth of what torch drew. They
@@ -57,12 +72,15 @@ class Decoder(nn.Module):
         ----------
         means : Tensor
             Shape (d,), the column means in [0, 1].
+        rows : int
+            Rows that they were taken over, see :func:`start_scale`.
         """
         with torch.no_grad():
             kept = means.clamp(_LEAST_MEAN, 1 - _LEAST_MEAN)
             self.output.bias.copy_(torch.logit(kept))
             bound = OUTPUT_SCALE / math.sqrt(self.output.in_features)
             self.output.weight.uniform_(-bound, bound)
+            self.norm.weight.fill_(start_scale(rows))
 
     def forward(self, z: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return the logits of some molecules.

@@ -49,17 +49,20 @@ class InfoAlign(nn.Module):
         for name, columns in config.spaces.items():
             self.decoders[name] = Decoder(config.hidden, wide, columns, config.dropout)
 
-    def initialise_outputs(self, means: Mapping[str, np.ndarray]) -> None:
+    def initialise_outputs(self, means: Mapping[str, np.ndarray], rows: Mapping[str, int]) -> None:
         """Let every decoder start at its space's column means, see :meth:`Decoder.initialise_output`.
 
         Parameters
         ----------
         means : mapping of str to np.ndarray
             Per feature space, shape (d,).
+        rows : mapping of str to int
+            Per feature space, rows that training may see.
         """
         for name in self.config.spaces:
             decoder = self._decoder(name)
-            decoder.initialise_output(torch.as_tensor(means[name], dtype=decoder.output.bias.dtype))
+            column_means = torch.as_tensor(means[name], dtype=decoder.output.bias.dtype)
+            decoder.initialise_output(column_means, rows[name])
 
     def encode(self, batch: MoleculeBatch, *, backend: Backend | None = None) -> Latent:
         """Return the latent of each molecule of a batch.

@@ -10,7 +10,7 @@ import torch
 
 from infoalign_dgl.models.objective import alpha_weighted_bce
 from infoalign_dgl.training.sampler import REPEAT_SHIFT
-from infoalign_dgl.training.targets import collapse, training_means
+from infoalign_dgl.training.targets import collapse, weighted_mean
 
 if TYPE_CHECKING:
     from infoalign_dgl.context import ContextGraph
@@ -175,7 +175,7 @@ class Validator:
             walk_ids=(holdout.molecules[:, None] + repeats).ravel(),
         )
         shape = (len(holdout.molecules), _WALKS_PER_MOLECULE * (config.walk_length + 1))
-        means = {name: training_means(graph, name, holdout.excluded) for name in spaces}
+        means = {name: weighted_mean(space, ~holdout.excluded) for name, space in spaces.items()}
         nodes, alpha = np.asarray(walked.nodes).reshape(shape), np.asarray(walked.alpha).reshape(shape)
         return cls(holdout.molecules, nodes, alpha, spaces, means, packed)
 

@@ -148,7 +148,7 @@ def pretrain(
         raise RunError(
             f"'{folder}' was trained on another graph's molecules: resume with the graph it was started on"
         )
-    model = make_model(graph, description.model, data.holdout.excluded, device)
+    model = make_model(description.model, data, device)
     optimizer = torch.optim.Adam(
         model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
     )

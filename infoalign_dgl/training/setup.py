@@ -15,7 +15,7 @@ from infoalign_dgl.training.features import digest, packed_molecules, structures
 from infoalign_dgl.training.holdout import PROFILE_EDGES, Holdout, Validator, choose_holdout
 from infoalign_dgl.training.run_folder import RunConfig
 from infoalign_dgl.training.sampler import Sampler, within_reach
-from infoalign_dgl.training.targets import BatchBuilder, target_spaces, training_means
+from infoalign_dgl.training.targets import BatchBuilder, target_spaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,12 +122,13 @@ def describe_run(graph: ContextGraph, config: PretrainConfig, data: Data) -> Run
     return RunConfig(model, config, counts)
 
 
-def make_model(
-    graph: ContextGraph, model_config: ModelConfig, excluded: np.ndarray, device: torch.device
-) -> InfoAlign:
-    """Make the model, its decoders starting at the column means of what training may see."""
+def make_model(model_config: ModelConfig, data: Data, device: torch.device) -> InfoAlign:
+    """Make the model, its decoders starting at the means of what training's walks visit."""
     model = InfoAlign(model_config)
-    model.initialise_outputs({name: training_means(graph, name, excluded) for name in model_config.spaces})
+    means = data.builder.visited_means(data.sampler.epoch(0))
+    seen = ~data.holdout.excluded
+    rows = {name: int((space.row_index[seen] >= 0).sum()) for name, space in data.builder.spaces.items()}
+    model.initialise_outputs(means, rows)
     return model.to(device)
 
 

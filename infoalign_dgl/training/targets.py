@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from infoalign_dgl.context import ContextGraph
     from infoalign_dgl.molecules import MoleculeBatch, PackedMolecules
     from infoalign_dgl.training.config import Transition
+    from infoalign_dgl.training.sampler import EpochPlan
     from infoalign_dgl.walks import WalkIndex
 
-_CHUNK_ROWS = 65_536
+_CHUNK_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,16 @@ class TargetSpace:
     row_index: np.ndarray
     values: np.ndarray
     num_bits: int | None
+
+    @property
+    def dim(self) -> int:
+        """Columns d."""
+        return int(self.values.shape[1]) if self.num_bits is None else self.num_bits
+
+    def dense(self, rows: np.ndarray) -> np.ndarray:
+        """Return the named rows, shape (len(rows), d), bits as 0 and 1."""
+        chosen = self.values[rows]
+        return chosen if self.num_bits is None else np.unpackbits(chosen, axis=1, count=self.num_bits)
 
 
 def target_spaces(graph: ContextGraph, names: Sequence[str] | None = None) -> dict[str, TargetSpace]:
@@ -68,26 +79,30 @@ def target_spaces(graph: ContextGraph, names: Sequence[str] | None = None) -> di
     }
 
 
-def training_means(graph: ContextGraph, name: str, excluded: np.ndarray) -> np.ndarray:
-    """Column means of the rows that training may see, shape (d,), float64; 0.5 where it may see none.
+def weighted_mean(space: TargetSpace, node_weights: np.ndarray) -> np.ndarray:
+    """Mean row of a feature space, each node's row counting by the node's weight.
 
     Parameters
     ----------
-    graph : ContextGraph
-    name : str
-        The feature space.
-    excluded : np.ndarray
-        Shape (total nodes,), bool: nodes that training must not see.
+    space : TargetSpace
+    node_weights : np.ndarray
+        Shape (total nodes,), not negative; for instance 1 where training may see a node and 0 elsewhere.
+
+    Returns
+    -------
+    np.ndarray
+        Shape (d,), float64; 0.5 where no weight falls on the space.
     """
-    space = graph.spaces[name]
-    index = graph.row_index(name)
-    rows = np.unique(index[(index >= 0) & ~excluded])
+    has = space.row_index >= 0
+    weights = np.bincount(space.row_index[has], node_weights[has], minlength=len(space.values))
+    rows = np.flatnonzero(weights)
     if not len(rows):
         return np.full(space.dim, 0.5)
     total = np.zeros(space.dim)
     for start in range(0, len(rows), _CHUNK_ROWS):
-        total += space.dense(rows[start : start + _CHUNK_ROWS]).sum(axis=0, dtype=np.float64)
-    return total / len(rows)
+        part = rows[start : start + _CHUNK_ROWS]
+        total += weights[part] @ space.dense(part)
+    return total / weights.sum()
 
 
 def collapse(spaces: dict[str, TargetSpace], nodes: np.ndarray, alpha: np.ndarray) -> dict[str, SpaceTargets]:
@@ -182,6 +197,22 @@ class BatchBuilder:
         """Prepare a step's batch of B molecules, on the CPU."""
         nodes, alpha = self.walks(molecules, walk_ids, epoch)
         return PreparedBatch(molecules, self.packed.gather(molecules), collapse(self.spaces, nodes, alpha))
+
+    def visited_means(self, plan: EpochPlan) -> dict[str, np.ndarray]:
+        """Mean row of each space over what the walks of the first epoch's batches visit, shape (d,), float64.
+
+        Within a batch a visited node counts by its alpha, and every batch that visits the space counts alike:
+        it is the constant that the balanced loss asks for, and what decoders start at.
+        """
+        mass = {name: np.zeros(self.index.num_nodes) for name in self.spaces}
+        for molecules, walk_ids in zip(plan.batches, plan.walk_ids, strict=True):
+            nodes, alpha = self.walks(molecules, walk_ids, 0)
+            for name, space in self.spaces.items():
+                hit = (nodes >= 0) & (space.row_index[nodes] >= 0)
+                total = alpha[hit].sum(dtype=np.float64)
+                if total > 0:
+                    np.add.at(mass[name], nodes[hit], alpha[hit] / total)
+        return {name: weighted_mean(space, mass[name]) for name, space in self.spaces.items()}
 
     def expected_targets(self, molecules: np.ndarray, walk_ids: np.ndarray) -> dict[str, int]:
         """Count per feature space the draws whose walks in the first epoch visit it."""

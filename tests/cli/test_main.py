@@ -44,7 +44,8 @@ def test_every_command_explains_itself_without_heavy_imports(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [["nonsense"], ["build-graph"], ["pretrain", "g", "-o", "r", "--epochs", "many"], ["embed", "--wrong"]]
+    "args",
+    [["nonsense"], ["build-graph"], ["pretrain", "g", "-o", "r", "--epochs", "many"], ["embed", "--wrong"]],
 )
 def test_wrong_use_exits_with_2(args: list[str]) -> None:
     assert run(*args).returncode == 2

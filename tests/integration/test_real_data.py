@@ -36,7 +36,9 @@ def cut(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     keep = compounds["Metadata_JCP2022"].isin(measured["Metadata_JCP2022"])
     keep.iloc[:JUMP_ROWS] = True
     _rewrite(target / "molecules/jump_compounds.csv.gz", compounds[keep], ",")
-    profiled = pd.read_csv(source / "expression/l1000_consensi_drugbank.tsv.gz", sep="\t", usecols=["perturbagen"])
+    profiled = pd.read_csv(
+        source / "expression/l1000_consensi_drugbank.tsv.gz", sep="\t", usecols=["perturbagen"]
+    )
     binding = pd.read_csv(source / "network/hetionet_CbG_binding.tsv.gz", sep="\t")
     binding = binding[binding["drugbank_id"].isin(profiled["perturbagen"])]
     _rewrite(target / "network/hetionet_CbG_binding.tsv.gz", binding, "\t")
@@ -94,7 +96,9 @@ def test_pretraining_beats_column_means_on_held_out_molecules(run: tuple[Path, d
         assert row["model"] < row["column_means"], space
 
 
-def test_embed_gives_one_finite_row_per_molecule(run: tuple[Path, dict], data_root: Path, tmp_path: Path) -> None:
+def test_embed_gives_one_finite_row_per_molecule(
+    run: tuple[Path, dict], data_root: Path, tmp_path: Path
+) -> None:
     assays = data_root / "tasks/chembl2k/assays.csv.gz"
     command("embed", run[0], assays, "-o", tmp_path / "vectors.parquet")
     table = pd.read_parquet(tmp_path / "vectors.parquet")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from infoalign_dgl.models.decoders import Decoder
+from infoalign_dgl.models.decoders import Decoder, start_scale
 
 
 def test_named_rows_are_those_of_the_whole_batch():
@@ -41,8 +42,16 @@ def test_training_starts_at_the_column_means():
     torch.manual_seed(0)
     decoder = Decoder(32, 128, 5, dropout=0.5).train()
     means = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0])
-    decoder.initialise_output(means)
+    decoder.initialise_output(means, rows=1600)
     predicted = torch.sigmoid(decoder(torch.randn(512, 32)))
     assert (predicted.mean(0) - means).abs().max() < 0.005
     assert predicted.std(0).max() < 0.03
     assert decoder.output.weight.abs().min() > 0
+    assert decoder.norm.weight.unique().tolist() == [pytest.approx(0.2)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "scale"), [(0, 0.0), (400, 0.1), (10_000, 0.5), (40_000, 1.0), (10**6, 1.0)]
+)
+def test_small_spaces_start_small(rows, scale):
+    assert start_scale(rows) == pytest.approx(scale)

@@ -63,7 +63,7 @@ def test_config_errors(values, message):
 def test_outputs_start_at_means_and_unknown_spaces_are_named(make_model, batch):
     model = make_model().train()
     means = {name: np.full(columns, 0.2) for name, columns in model.config.spaces.items()}
-    model.initialise_outputs(means)
+    model.initialise_outputs(means, dict.fromkeys(means, 100))
     latent = model.encode(batch)
     assert (torch.sigmoid(model.decode("profile", latent.mu)) - 0.2).abs().max() < 0.1
     with pytest.raises(RunError, match="no decoder for feature space 'jump'"):

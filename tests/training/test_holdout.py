@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from infoalign_dgl.training.holdout import PROFILE_EDGES, choose_holdout
 from infoalign_dgl.training.setup import load_data, make_model
-from infoalign_dgl.training.targets import training_means
+from infoalign_dgl.training.targets import target_spaces, weighted_mean
 
 
 def measured_in(graph, space):
@@ -61,13 +61,37 @@ def test_training_never_touches_what_is_held_out(graph, make_config):
             assert not excluded[nodes[nodes >= 0]].any()
 
 
-def test_training_means_leave_held_out_rows_aside(graph, make_config):
-    excluded = load_data(graph, make_config()).holdout.excluded
-    rows = graph.row_index("cells")
-    seen = rows[(rows >= 0) & ~excluded]
-    expected = graph.spaces["cells"].values[seen].mean(0)
-    np.testing.assert_allclose(training_means(graph, "cells", excluded), expected, rtol=1e-6)
-    assert (training_means(graph, "crispr", np.ones_like(excluded)) == 0.5).all()
+def test_weighted_mean_counts_rows_by_their_nodes(graph):
+    space = target_spaces(graph)["cells"]
+    weights = np.random.default_rng(0).random(graph.total_nodes) * (np.arange(graph.total_nodes) % 3 > 0)
+    total, mass = 0.0, 0.0
+    for node, row in enumerate(graph.row_index("cells")):
+        if row >= 0:
+            total, mass = total + weights[node] * graph.spaces["cells"].values[row], mass + weights[node]
+    np.testing.assert_allclose(weighted_mean(space, weights), total / mass, rtol=1e-6)
+    assert (weighted_mean(space, np.zeros_like(weights)) == 0.5).all()
+
+
+def test_weighted_mean_reads_bits(graph):
+    everywhere = np.ones(graph.total_nodes)
+    found = weighted_mean(target_spaces(graph)["fingerprint"], everywhere)
+    np.testing.assert_allclose(found, graph.spaces["fingerprint"].mean(), rtol=1e-12)
+
+
+def test_decoders_start_at_the_mean_of_what_walks_visit(graph, make_config):
+    data = load_data(graph, make_config())
+    plan = data.sampler.epoch(0)
+    rows, batch_means = graph.row_index("cells"), []
+    for molecules, walk_ids in zip(plan.batches, plan.walk_ids, strict=True):
+        nodes, alpha = data.builder.walks(molecules, walk_ids, 0)
+        total, mass = 0.0, 0.0
+        for node, weight in zip(nodes.ravel(), alpha.ravel(), strict=True):
+            if node >= 0 and rows[node] >= 0:
+                total, mass = total + weight * graph.spaces["cells"].values[rows[node]], mass + weight
+        if mass:
+            batch_means.append(total / mass)
+    assert len(batch_means) > 1
+    np.testing.assert_allclose(data.builder.visited_means(plan)["cells"], np.mean(batch_means, 0), rtol=1e-5)
 
 
 def test_validation_is_the_alpha_weighted_mean_over_visited_nodes(graph, make_config):
@@ -77,9 +101,7 @@ def test_validation_is_the_alpha_weighted_mean_over_visited_nodes(graph, make_co
     torch.manual_seed(0)
     from infoalign_dgl.training.setup import describe_run
 
-    model = make_model(
-        graph, describe_run(graph, config, data).model, data.holdout.excluded, torch.device("cpu")
-    )
+    model = make_model(describe_run(graph, config, data).model, data, torch.device("cpu"))
     found = data.validator(model)
     assert set(found) == set(graph.spaces)
     mu = model.eval().encode(data.builder.packed.gather(data.validator.molecules)).mu
@@ -87,7 +109,7 @@ def test_validation_is_the_alpha_weighted_mean_over_visited_nodes(graph, make_co
         space, rows = graph.spaces[name], graph.row_index(name)
         logits = model.decode(name, mu)
         loss = mean_loss = weight = 0.0
-        means = training_means(graph, name, data.holdout.excluded)
+        means = weighted_mean(data.builder.spaces[name], ~data.holdout.excluded)
         mean = torch.logit(torch.as_tensor(means).clamp(1e-7, 1 - 1e-7))
         for molecule, (nodes, alphas) in enumerate(
             zip(data.validator.nodes, data.validator.alpha, strict=True)
