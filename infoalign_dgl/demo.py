@@ -65,7 +65,7 @@ class DemoConfig:
     num_splits: int = 10
     pretraining: PretrainConfig = field(
         default_factory=lambda: PretrainConfig(
-            hidden=128, layers=3, dropout=0.1, batch_size=256, epochs=20, lr=1e-3, sampling="measured=0.9"
+            hidden=128, layers=3, dropout=0.1, batch_size=128, epochs=25, lr=3e-3, sampling="measured=0.9"
         )
     )
 
