@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
@@ -45,9 +46,10 @@ def draw_latent_map(
     names = np.asarray(labels)
     whole = np.isfinite(vectors).all(axis=1)
     points = PCA(2, random_state=0).fit_transform(StandardScaler().fit_transform(np.asarray(vectors)[whole]))
-    for name in sorted(set(names[whole])):
+    colours = plt.get_cmap("tab20").colors
+    for number, name in enumerate(sorted(set(names[whole]))):
         chosen = names[whole] == name
-        colour, order = ("0.85", 1) if name == "" else (None, 2)
+        colour, order = ("0.85", 1) if name == "" else (colours[number % len(colours)], 2)
         x, y = points[chosen].T
         axes.scatter(x, y, s=9, color=colour, zorder=order, label=name or None, linewidths=0)
     axes.set(xlabel="component 1", ylabel="component 2", title=title)

@@ -17,7 +17,9 @@ _PREFIX = "loss/"
 
 
 def draw_losses(run: str | Path, axes: Axes | None = None, *, window: int = 20) -> Axes:
-    """Draw the training loss of each feature space against the step, as a running mean.
+    """Draw how far the training loss of each feature space has fallen, as a running mean against the step.
+
+    Spaces differ in what their column means cost, so each line starts at 0; the legend has the starts.
 
     Parameters
     ----------
@@ -42,8 +44,10 @@ def draw_losses(run: str | Path, axes: Axes | None = None, *, window: int = 20) 
         width = min(window, len(values))
         if width:
             smooth = np.convolve(values, np.ones(width) / width, mode="valid")
-            axes.plot(steps[width - 1 :], smooth, label=space)
-    axes.set(xlabel="step", ylabel="loss per column (nats)", title="Training loss by feature space")
+            axes.plot(steps[width - 1 :], smooth - smooth[0], label=f"{space} (from {smooth[0]:.3f})")
+    axes.set(
+        xlabel="step", ylabel="change of the loss per column (nats)", title="Training loss since the start"
+    )
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return axes
