@@ -46,7 +46,7 @@ def draw_latent_map(
     names = np.asarray(labels)
     whole = np.isfinite(vectors).all(axis=1)
     points = PCA(2, random_state=0).fit_transform(StandardScaler().fit_transform(np.asarray(vectors)[whole]))
-    colours = plt.get_cmap("tab20").colors
+    colours = [plt.get_cmap("tab20")(shade) for shade in range(20)]
     for number, name in enumerate(sorted(set(names[whole]))):
         chosen = names[whole] == name
         colour, order = ("0.85", 1) if name == "" else (colours[number % len(colours)], 2)
