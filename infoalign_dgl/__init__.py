@@ -5,8 +5,7 @@ The names below are imported on first use, so that ``import infoalign_dgl`` cost
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from infoalign_dgl._lazy import lazy_exports
 
 __version__ = "0.1.0"
 
@@ -23,13 +22,4 @@ _EXPORTS = {
 }
 
 __all__ = ["__version__", *_EXPORTS]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module 'infoalign_dgl' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.console import Console
 
 from infoalign_dgl.context import build_from_rows
 from infoalign_dgl.context.graph import FINGERPRINT
@@ -139,21 +140,12 @@ def run_demo(
     permuted = build_from_rows(simulation_rows(permute_responses(seen)))
     permuted.save(folder / "controls" / "permuted-graph")
 
-    settings = config.pretraining
-    plans = {
-        PRETRAINED: (graph, folder / "run", settings),
-        PERMUTED: (permuted, folder / "controls" / "permuted", settings),
-        FINGERPRINTS_ONLY: (
-            graph,
-            folder / "controls" / "fingerprints-only",
-            dataclasses.replace(settings, spaces=(FINGERPRINT,)),
-        ),
-        UNTRAINED: (graph, folder / "controls" / "untrained", dataclasses.replace(settings, max_steps=0)),
-    }
+    plans = _plans(folder, graph, permuted, config.pretraining)
     results = {}
+    console = Console(stderr=True)  # progress; standard output is for the result
     for name, (source, run, chosen) in plans.items():
         clock.start(name, f"Pretraining: {name} ...")
-        results[name] = pretrain(source, run, chosen)
+        results[name] = pretrain(source, run, chosen, console=console)
         if results[name].interrupted is not None:
             raise RunError(f"stopped by {results[name].interrupted}: start the demo again to see its table")
 
@@ -234,6 +226,20 @@ def permute_responses(simulation: Simulation, *, seed: int = 0) -> Simulation:
         expression=moved(simulation.expression),
         molecule_gene=moved(simulation.molecule_gene),
     )
+
+
+def _plans(
+    folder: Path, graph: ContextGraph, permuted: ContextGraph, settings: PretrainConfig
+) -> dict[str, tuple[ContextGraph, Path, PretrainConfig]]:
+    """Graph, run folder and settings of every pretraining run, by what the table calls it."""
+    controls = folder / "controls"
+    fingerprints_only = dataclasses.replace(settings, spaces=(FINGERPRINT,))
+    return {
+        PRETRAINED: (graph, folder / "run", settings),
+        PERMUTED: (permuted, controls / "permuted", settings),
+        FINGERPRINTS_ONLY: (graph, controls / "fingerprints-only", fingerprints_only),
+        UNTRAINED: (graph, controls / "untrained", dataclasses.replace(settings, max_steps=0)),
+    }
 
 
 class _Clock:

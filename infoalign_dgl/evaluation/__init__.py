@@ -5,8 +5,7 @@ The names below are imported on first use.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from infoalign_dgl._lazy import lazy_exports
 
 _EXPORTS = {
     "FewLabelRow": "infoalign_dgl.evaluation.fewlabel",
@@ -16,9 +15,4 @@ _EXPORTS = {
 }
 
 __all__ = list(_EXPORTS)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module 'infoalign_dgl.evaluation' has no attribute '{name}'")
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

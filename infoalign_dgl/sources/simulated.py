@@ -54,7 +54,10 @@ def simulation_rows(simulation: Simulation) -> ContextRows:
                 "smiles",
                 number_rows(len(molecules)),
             )
-        ]
+        ],
+        symbols=dict(
+            zip(_names(simulation.genes["entrez"]), _names(simulation.genes["symbol"]), strict=True)
+        ),
     )
     for space, table in simulation.morphology.items():
         if len(table):
@@ -75,8 +78,12 @@ def _account(kind: str, table: pd.DataFrame, space: str | None = None) -> TableA
     return TableAccount(name, kind, len(table))
 
 
-def _texts(column: pd.Series) -> list[str | None]:
+def _names(column: pd.Series) -> list[str]:
     return [str(value) for value in column]
+
+
+def _texts(column: pd.Series) -> list[str | None]:
+    return list(_names(column))
 
 
 def _profiles(

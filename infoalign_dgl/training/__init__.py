@@ -5,8 +5,7 @@ The names below are imported on first use, because torch is not light.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from infoalign_dgl._lazy import lazy_exports
 
 _EXPORTS = {
     "PretrainConfig": "infoalign_dgl.training.config",
@@ -15,13 +14,4 @@ _EXPORTS = {
 }
 
 __all__ = list(_EXPORTS)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module 'infoalign_dgl.training' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

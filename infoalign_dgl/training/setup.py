@@ -123,10 +123,10 @@ def describe_run(graph: ContextGraph, config: PretrainConfig, data: Data) -> Run
 
 
 def make_model(model_config: ModelConfig, data: Data, device: torch.device) -> InfoAlign:
-    """Make the model, its decoders starting at the means of what training's walks visit."""
+    """Make the model, its decoders starting at the column means of what training may see."""
     model = InfoAlign(model_config)
-    means = data.builder.visited_means(data.sampler.epoch(0))
     seen = ~data.holdout.excluded
+    means = data.builder.starting_means(data.sampler.epoch(0), seen)
     rows = {name: int((space.row_index[seen] >= 0).sum()) for name, space in data.builder.spaces.items()}
     model.initialise_outputs(means, rows)
     return model.to(device)

@@ -198,12 +198,29 @@ class BatchBuilder:
         nodes, alpha = self.walks(molecules, walk_ids, epoch)
         return PreparedBatch(molecules, self.packed.gather(molecules), collapse(self.spaces, nodes, alpha))
 
-    def visited_means(self, plan: EpochPlan) -> dict[str, np.ndarray]:
-        """Mean row of each space over what the walks of the first epoch's batches visit, shape (d,), float64.
+    def starting_means(self, plan: EpochPlan, seen: np.ndarray) -> dict[str, np.ndarray]:
+        """Column means that decoders start at, per feature space, shape (d,), float64.
 
-        Within a batch a visited node counts by its alpha, and every batch that visits the space counts alike:
-        it is the constant that the balanced loss asks for, and what decoders start at.
+        Half-way between the mean over the space's rows and the mean over what an epoch's walks visit. The
+        second is the constant that the balanced loss asks for (within a batch a visited node counts by its
+        alpha, and every batch that visits the space counts alike), but walks visit some rows of a small space
+        far more often than others, and the first is the steadier estimate.
+
+        Parameters
+        ----------
+        plan : EpochPlan
+            Draws of the first epoch.
+        seen : np.ndarray
+            Shape (total nodes,), bool: nodes that training may see.
         """
+        visited = self._visits(plan)
+        return {
+            name: (weighted_mean(space, seen) + weighted_mean(space, visited[name])) / 2
+            for name, space in self.spaces.items()
+        }
+
+    def _visits(self, plan: EpochPlan) -> dict[str, np.ndarray]:
+        """Each node's share of a batch's alpha in each space, summed over batches, shape (total nodes,)."""
         mass = {name: np.zeros(self.index.num_nodes) for name in self.spaces}
         for molecules, walk_ids in zip(plan.batches, plan.walk_ids, strict=True):
             nodes, alpha = self.walks(molecules, walk_ids, 0)
@@ -212,7 +229,7 @@ class BatchBuilder:
                 total = alpha[hit].sum(dtype=np.float64)
                 if total > 0:
                     np.add.at(mass[name], nodes[hit], alpha[hit] / total)
-        return {name: weighted_mean(space, mass[name]) for name, space in self.spaces.items()}
+        return mass
 
     def expected_targets(self, molecules: np.ndarray, walk_ids: np.ndarray) -> dict[str, int]:
         """Count per feature space the draws whose walks in the first epoch visit it."""

@@ -26,7 +26,8 @@ def test_scaling_is_that_of_scikit_learn_and_inverts(values):
     scaled, clipped = scaler.transform(values)
     varies = ~scaler.constant
     expected = SklearnScaler().fit_transform(values)
-    np.testing.assert_allclose(scaled[:, varies], expected[:, varies], atol=1e-6)
+    comparable = np.ptp(values, axis=0) > 1e-14  # scikit-learn takes smaller spans for none
+    np.testing.assert_allclose(scaled[:, comparable], expected[:, comparable], atol=1e-6)
     assert (scaled[:, ~varies] == 0.5).all()
     assert clipped == 0
     assert scaled.min() >= 0
