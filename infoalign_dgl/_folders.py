@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import os
 import shutil
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHECKSUMS = "SHA256SUMS"
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of renameat2(2)
 
 
 def _sha256(path: Path) -> str:
@@ -77,20 +80,34 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def _swap_in(partial: Path, target: Path) -> None:
-    """Rename ``partial`` to ``target``; an old one is moved aside first, and back if the rename fails."""
+    """Let ``target`` be the finished folder; an old one takes the place of ``partial``.
+
+    Linux exchanges the two names in one step, so that a process killed at any moment leaves a whole ``target``.
+    File systems that cannot do that get two renames, with the old folder put back if the second one fails.
+    """
     if not target.exists():
         partial.rename(target)
-    else:
-        old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old-", dir=target.parent))
-        target.rename(old / "kept")
+    elif not _exchange(partial, target):
+        aside = target.with_name(f"{partial.name}.old")
+        target.rename(aside)
         try:
             partial.rename(target)
         except OSError:
-            (old / "kept").rename(target)
+            aside.rename(target)
             raise
-        finally:
-            shutil.rmtree(old, ignore_errors=True)
+        aside.rename(partial)
     _sync(target.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names atomically; False where the system or the file system cannot."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    failed = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    if failed and ctypes.get_errno() not in (errno.ENOSYS, errno.EINVAL):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))
+    return not failed
 
 
 def verify_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from infoalign_dgl import _folders
 from infoalign_dgl._folders import CHECKSUMS, atomic_folder, verify_folder
 from infoalign_dgl.errors import InfoAlignError
 
@@ -111,3 +112,38 @@ def test_a_killed_writer_leaves_the_old_folder(tmp_path: Path) -> None:
     assert run.returncode == -signal.SIGKILL
     verify_folder(tmp_path / "graph")
     assert _names(tmp_path / "graph") == [CHECKSUMS, "old"]
+
+
+def test_a_reader_always_finds_a_whole_folder(tmp_path: Path) -> None:
+    """Another process replaces the folder again and again; whoever looks sees the old one or the new one."""
+    program = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        from infoalign_dgl._folders import atomic_folder
+        for turn in range(60):
+            with atomic_folder(Path(sys.argv[1]), overwrite=True) as folder:
+                (folder / "turn").write_text(str(turn))
+        """
+    )
+    target = tmp_path / "graph"
+    with atomic_folder(target) as folder:
+        (folder / "turn").write_text("-1")
+    writer = subprocess.Popen([sys.executable, "-c", program, str(target)])
+    looks = 0
+    while writer.poll() is None:
+        assert target.is_dir()
+        looks += 1
+    assert writer.returncode == 0
+    assert looks > 1000
+    assert (target / "turn").read_text() == "59"
+    assert _names(tmp_path) == ["graph"]
+
+
+def test_file_systems_without_exchange_replace_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_folders, "_exchange", lambda _one, _other: False)
+    for text in ("old", "new"):
+        with atomic_folder(tmp_path / "graph", overwrite=True) as folder:
+            (folder / "text").write_text(text)
+    assert (tmp_path / "graph" / "text").read_text() == "new"
+    assert _names(tmp_path) == ["graph"]
