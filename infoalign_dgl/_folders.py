@@ -82,7 +82,7 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
 def _swap_in(partial: Path, target: Path) -> None:
     """Let ``target`` be the finished folder; an old one takes the place of ``partial``.
 
-    Linux exchanges the two names in one step, so that a process killed at any moment leaves a whole ``target``.
+    Linux exchanges the two names in one step: a process killed at any moment leaves a whole ``target``.
     File systems that cannot do that get two renames, with the old folder put back if the second one fails.
     """
     if not target.exists():
