@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := setup.py $(shell find csrc -type f -not -path '*/tests/*')
 WORKERS ?= 2
+# One thread per test process: two that each take every core wait for one another most of the time.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 .PHONY: demo test test-slow install lint types test-cpp test-python test-dgl2 clean
 
@@ -13,7 +15,7 @@ demo: $(VENV)/.installed
 test: lint types test-cpp test-python test-dgl2
 
 test-slow: test
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+	$(PYTEST) -m slow
 
 install: $(VENV)/.installed
 
@@ -33,7 +35,7 @@ test-cpp:
 	csrc/tests/run.sh
 
 test-python: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 # The other DGL release, in an environment of its own that borrows everything else from $(VENV).
 .venv-dgl2/.installed: $(VENV)/.installed

@@ -25,11 +25,13 @@ def _plain(value: Any) -> Any:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table under its title; columns of numbers are aligned right."""
+    """Print a table under its title, columns of numbers aligned right; nothing where there are no rows."""
     from rich.console import Console
     from rich.table import Table
 
     body = [list(row) for row in rows]
+    if not body:
+        return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for index, column in enumerate(columns):
         numbers = all(_is_number(row[index]) for row in body)
@@ -48,6 +50,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

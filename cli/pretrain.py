@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infoalign_dgl.cli._output import json_option, print_json, print_table
+from infoalign_dgl.errors import RunError
 from infoalign_dgl.training.config import LOSSES, PRECISIONS, TRANSITIONS, PretrainConfig
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ def command(graph: Path, output: Path, resume: bool, as_json: bool, **settings: 
     from infoalign_dgl.context import ContextGraph
     from infoalign_dgl.training import pretrain
 
-    config = PretrainConfig(**settings)
+    try:
+        config = PretrainConfig(**settings)
+    except RunError as error:  # an option's value: wrong use
+        raise click.UsageError(str(error)) from error
     console = Console(stderr=as_json)  # with --json, standard output is the JSON and nothing else
     result = pretrain(ContextGraph.load(graph), output, config, resume=resume, console=console)
     if as_json:

@@ -249,8 +249,12 @@ def read_spec(path: str | Path) -> BuildSpec:
 
 
 def _explain(error: ValidationError, content: dict[str, Any]) -> str:
-    """Put pydantic's first complaint into one sentence: the table, the key and the nearest known key."""
-    first = error.errors(include_url=False)[0]
+    """Put one of pydantic's complaints into a sentence: the table, the key and the nearest known key.
+
+    An unknown key comes before a missing one: it is most often the same key, misspelt.
+    """
+    complaints = error.errors(include_url=False)
+    first = min(complaints, key=lambda complaint: complaint["type"] != "extra_forbidden")
     where, key = _place(first["loc"], content)
     if first["type"] == "extra_forbidden":
         return f"{where} has no key '{key}': {did_you_mean(key, _known_keys(first['loc']))}"

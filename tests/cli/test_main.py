@@ -45,7 +45,13 @@ def test_every_command_explains_itself_without_heavy_imports(name: str) -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [["nonsense"], ["build-graph"], ["pretrain", "g", "-o", "r", "--epochs", "many"], ["embed", "--wrong"]],
+    [
+        ["nonsense"],
+        ["build-graph"],
+        ["pretrain", "g", "-o", "r", "--epochs", "many"],
+        ["pretrain", "g", "-o", "r", "--sampling", "half"],
+        ["embed", "--wrong"],
+    ],
 )
 def test_wrong_use_exits_with_2(args: list[str]) -> None:
     assert run(*args).returncode == 2

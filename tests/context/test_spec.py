@@ -153,3 +153,10 @@ def test_the_shipped_example_is_valid(data_root, request):
     ):
         for table in getattr(spec, section):
             assert (data_root / "context" / table.file).is_file()
+
+
+def test_a_misspelt_key_is_named_rather_than_the_one_it_stands_for(tmp_path):
+    spec = tmp_path / "spec.toml"
+    spec.write_text('[[molecules]]\nname = "mine"\nfiel = "m.csv"\nsmiles = "s"\n')
+    with pytest.raises(SpecError, match=r"\[\[molecules\]\] 'mine' has no key 'fiel': did you mean 'file'"):
+        read_spec(spec)
