@@ -5,9 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rdkit import Chem, RDLogger
+from rdkit.Chem import rdFingerprintGenerator
 
 from infoalign_dgl.context import _dense_similarity, _fingerprint_similarity
 from infoalign_dgl.context.similarity import keep_nearest, similar_pairs
@@ -277,14 +280,10 @@ def test_keep_nearest_bad_arguments():
 @pytest.mark.slow
 def test_the_molecules_of_jump(data_root):
     """The pairs at cosine >= 0.8 among all JUMP compounds, counted before by a program of another make."""
-    pandas = pytest.importorskip("pandas")
-    chem = pytest.importorskip("rdkit.Chem")
-    generators = pytest.importorskip("rdkit.Chem.rdFingerprintGenerator")
-    rdkit_logger = pytest.importorskip("rdkit.RDLogger")
-    rdkit_logger.DisableLog("rdApp.*")
-    table = pandas.read_csv(data_root / "context" / "molecules" / "jump_compounds.csv.gz")
-    generator = generators.GetMorganGenerator(radius=2, fpSize=1024)
-    molecules = (chem.MolFromSmiles(smiles) for smiles in table["smiles"] if isinstance(smiles, str))
+    RDLogger.DisableLog("rdApp.*")
+    table = pd.read_csv(data_root / "context" / "molecules" / "jump_compounds.csv.gz")
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=1024)
+    molecules = (Chem.MolFromSmiles(smiles) for smiles in table["smiles"] if isinstance(smiles, str))
     rows = np.array(
         [np.packbits(generator.GetFingerprintAsNumPy(mol)) for mol in molecules if mol is not None]
     )
