@@ -1,0 +1,52 @@
+/// \file targets.cpp
+/// Collapsed targets.
+#include "infoalign/targets.h"
+#include "arrays.h"
+
+namespace infoalign::bindings {
+
+using namespace nb::literals;
+
+namespace {
+
+nb::tuple collapse_py(Table<const int64_t> nodes, Table<const float> alpha, Flat<const int64_t> row_index,
+                      AnyArray values, int64_t num_columns, int format, int num_threads) {
+    require(nodes.shape(0) == alpha.shape(0) && nodes.shape(1) == alpha.shape(1), "nodes and alpha differ in shape");
+    require(values.ndim() == 2, "values is not a table");
+    const auto kind = static_cast<RowFormat>(format);
+    const int64_t width = kind == RowFormat::bits ? (num_columns + 7) / 8 : num_columns;
+    const int item = kind == RowFormat::bits ? 1 : kind == RowFormat::float16 ? 2 : 4;
+    require(static_cast<int64_t>(values.shape(1)) == width && values.itemsize() == static_cast<size_t>(item),
+            "values has the wrong width");
+    const WalkRows walks{nodes.data(), alpha.data(), static_cast<int64_t>(nodes.shape(0)),
+                         static_cast<int64_t>(nodes.shape(1))};
+    const FeatureRows rows{kind,
+                           values.data(),
+                           static_cast<int64_t>(values.shape(0)),
+                           num_columns,
+                           row_index.data(),
+                           static_cast<int64_t>(row_index.size())};
+    TargetRows targets;
+    float* mean = nullptr;
+    {
+        const nb::gil_scoped_release release;
+        targets = find_targets(walks, rows);
+        mean = new float[targets.molecule.size() * static_cast<size_t>(num_columns) + 1];
+        if (targets.bad_walk < 0) average_targets(walks, rows, targets, num_threads, mean);
+    }
+    nb::capsule owner(mean, [](void* pointer) noexcept { delete[] static_cast<float*>(pointer); });
+    const int64_t bad_walk = targets.bad_walk;
+    const size_t found = targets.molecule.size();
+    nb::ndarray<nb::numpy, float> means(mean, {found, static_cast<size_t>(num_columns)}, owner);
+    return nb::make_tuple(bad_walk, to_numpy(std::move(targets.molecule)), to_numpy(std::move(targets.alpha)),
+                          to_numpy(std::move(targets.count)), means);
+}
+
+}  // namespace
+
+void bind_targets(nb::module_& m) {
+    m.def("collapse", &collapse_py, "nodes"_a, "alpha"_a, "row_index"_a, "values"_a, "num_columns"_a, "format"_a,
+          "num_threads"_a);
+}
+
+}  // namespace infoalign::bindings
