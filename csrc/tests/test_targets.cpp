@@ -1,5 +1,7 @@
-// Collapsed targets against the plain double sum, in each row format.
+// Collapsed targets against the plain double sum, in each row format; the kernel bodies against the CPU, bit for bit.
 #include <cmath>
+#include <cstring>
+#include <limits>
 
 #include "check.h"
 #include "graphs.h"
@@ -15,6 +17,57 @@ double half_value(uint16_t bits) {
     const double fraction = (bits & 1023) / 1024.0;
     const double magnitude = exponent == 0 ? std::ldexp(fraction, -14) : std::ldexp(1.0 + fraction, exponent - 15);
     return (bits & 0x8000) != 0 ? -magnitude : magnitude;
+}
+
+/// The same number, or neither one; which of its bits a NaN keeps is no part of the arithmetic.
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+    bool same = a.size() == b.size();
+    for (size_t k = 0; same && k < a.size(); ++k) {
+        same = std::memcmp(&a[k], &b[k], sizeof a[k]) == 0 || (std::isnan(a[k]) && std::isnan(b[k]));
+    }
+    return same;
+}
+
+/// Runs `average_columns`, the body of the CUDA kernel, as a grid of threads would: blocks step over the targets, the
+/// threads of one take neighbouring columns, and come back until the row is done.
+template <RowFormat kFormat>
+void average_as_grid(const WalkRows& walks, const FeatureRows& rows, const TargetRows& targets, float* mean) {
+    const size_t num_blocks = 7;
+    const int64_t num_threads = 3;
+    for (size_t block = 0; block < num_blocks; ++block) {
+        for (int64_t thread = 0; thread < num_threads; ++thread) {
+            for (size_t target = block; target < targets.molecule.size(); target += num_blocks) {
+                for (int64_t first = thread; first < rows.num_columns; first += kColumnsPerThread * num_threads) {
+                    average_columns<kFormat>(walks, rows, targets.molecule[target], targets.alpha[target], first,
+                                             num_threads, mean + static_cast<int64_t>(target) * rows.num_columns);
+                }
+            }
+        }
+    }
+}
+
+/// Both kernels' bodies, and the selection between them, give what the CPU gave.
+void compare_kernel_bodies(const WalkRows& walks, const FeatureRows& rows, const TargetRows& found,
+                           const std::vector<float>& mean) {
+    TargetRows selected;
+    for (int64_t walk = 0; walk < walks.num_walks; ++walk) {
+        const WalkTotal total = sum_walk(walks, rows, walk);
+        CHECK(total.count >= 0);
+        if (!(total.alpha > 0.0f)) continue;
+        selected.molecule.push_back(walk);
+        selected.alpha.push_back(total.alpha);
+        selected.count.push_back(total.count);
+    }
+    CHECK(selected.molecule == found.molecule && selected.count == found.count);
+    CHECK(same_bits(selected.alpha, found.alpha));
+    // Filled with what no mean is, so that a column that no thread wrote shows.
+    std::vector<float> by_grid(mean.size(), -12345.0f);
+    switch (rows.format) {
+        case RowFormat::float32: average_as_grid<RowFormat::float32>(walks, rows, selected, by_grid.data()); break;
+        case RowFormat::float16: average_as_grid<RowFormat::float16>(walks, rows, selected, by_grid.data()); break;
+        case RowFormat::bits: average_as_grid<RowFormat::bits>(walks, rows, selected, by_grid.data()); break;
+    }
+    CHECK(same_bits(by_grid, mean));
 }
 
 void compare(RowFormat format, int64_t columns, int num_threads) {
@@ -53,6 +106,7 @@ void compare(RowFormat format, int64_t columns, int num_threads) {
     CHECK(found.bad_walk == -1);
     std::vector<float> mean(found.molecule.size() * static_cast<size_t>(columns));
     average_targets(walks, rows, found, num_threads, mean.data());
+    compare_kernel_bodies(walks, rows, found, mean);
     size_t at = 0;
     for (int64_t walk = 0; walk < num_walks; ++walk) {
         double total = 0.0;
@@ -93,6 +147,36 @@ CASE(targets_equal_the_double_sum) {
     }
 }
 
+CASE(kernel_bodies_equal_the_cpu_on_odd_numbers) {
+    const float infinity = std::numeric_limits<float>::infinity();
+    const float odd[] = {infinity, -infinity, std::numeric_limits<float>::quiet_NaN(), -0.0f, 1e-42f, -0.5f, 3e38f, 1.0f};
+    for (uint64_t seed = 0; seed < 100; ++seed) {
+        graphs::Words words(seed + 1000);
+        const int64_t num_walks = 40, steps = 1 + static_cast<int64_t>(seed % 6), columns = 1 + words.below(30);
+        std::vector<int64_t> nodes, row_index{2, -1, 0, 1, 2, -7};
+        std::vector<float> alpha, values;
+        for (int64_t k = 0; k < num_walks * steps; ++k) {
+            nodes.push_back(static_cast<int64_t>(words.below(8)) - 2);
+            alpha.push_back(words.below(4) == 0 ? odd[words.below(8)] : static_cast<float>(words.below(100)) / 7.0f);
+        }
+        // Three rows of singles, that serve as halves and bits of any kind too.
+        for (int64_t k = 0; k < 3 * columns; ++k) {
+            const uint32_t word = words.next();
+            values.push_back(0.0f);
+            std::memcpy(&values.back(), &word, sizeof word);
+        }
+        const WalkRows walks{nodes.data(), alpha.data(), num_walks, steps};
+        for (const RowFormat format : {RowFormat::float32, RowFormat::float16, RowFormat::bits}) {
+            const FeatureRows rows{format, values.data(), 3, columns, row_index.data(), 6};
+            const TargetRows found = find_targets(walks, rows);
+            CHECK(found.bad_walk == -1);
+            std::vector<float> mean(found.molecule.size() * static_cast<size_t>(columns));
+            average_targets(walks, rows, found, 1, mean.data());
+            compare_kernel_bodies(walks, rows, found, mean);
+        }
+    }
+}
+
 CASE(every_half_is_widened_exactly) {
     for (uint32_t bits = 0; bits < 0x7C00; ++bits) {
         const auto half = static_cast<uint16_t>(bits);
@@ -113,4 +197,11 @@ CASE(nodes_and_rows_out_of_range_are_named) {
     CHECK(find_targets({nodes, alpha, 2, 2}, {RowFormat::float32, values, 1, 1, fits, 3}).bad_walk == -1);
     CHECK(find_targets({nodes, alpha, 2, 2}, {RowFormat::float32, values, 1, 1, fits, 2}).bad_walk == 1);
     CHECK(find_targets({nodes, alpha, 2, 2}, {RowFormat::float32, values, 1, 1, beyond, 3}).bad_walk == 0);
+    CHECK(sum_walk({nodes, alpha, 2, 2}, {RowFormat::float32, values, 1, 1, fits, 2}, 0).count == 1);
+    CHECK(sum_walk({nodes, alpha, 2, 2}, {RowFormat::float32, values, 1, 1, fits, 2}, 1).count == kOutOfRange);
+    CHECK(sum_walk({nodes, alpha, 2, 2}, {RowFormat::float32, values, 1, 1, beyond, 3}, 0).count == kOutOfRange);
+    CHECK(sum_walk({nodes, alpha, 2, 2}, {RowFormat::float32, values, 1, 1, beyond, 3}, 1).count == 1);
+    const int64_t negative[] = {-2, -7, 0};
+    CHECK(sum_walk({nodes, alpha, 2, 2}, {RowFormat::float32, values, 1, 1, negative, 3}, 0).count == 0);
+    CHECK(sum_walk({nodes, alpha, 2, 2}, {RowFormat::float32, values, 1, 1, negative, 3}, 1).count == 1);
 }

@@ -8,21 +8,25 @@ in the target, so the alpha-weighted sum over visited nodes is the sum of alpha 
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from infoalign_dgl.errors import WalkError
-from infoalign_dgl.walks._arrays import resolve_threads
-from infoalign_dgl.walks.native import load_native
+from infoalign_dgl.walks._arrays import is_tensor, resolve_threads, to_numpy
+from infoalign_dgl.walks.native import cuda_status, load_native, require_native
 
-_FORMATS = {np.dtype(np.float32): 0, np.dtype(np.float16): 1, np.dtype(np.uint8): 2}
+# The numbers of csrc/include/infoalign/targets.h, RowFormat.
+_FORMATS = {"float32": 0, "float16": 1, "uint8": 2}
 
 
 @dataclass(frozen=True, repr=False)
 class CollapsedTargets:
     """Targets of one feature space, for the R molecules of a batch whose walks met it.
+
+    Numpy arrays, or torch tensors on one device.
 
     Attributes
     ----------
@@ -36,10 +40,10 @@ class CollapsedTargets:
         Mean of their rows, weighted by alpha.
     """
 
-    molecule: np.ndarray
-    alpha: np.ndarray
-    count: np.ndarray
-    mean: np.ndarray
+    molecule: Any
+    alpha: Any
+    count: Any
+    mean: Any
 
     def __len__(self) -> int:
         return len(self.molecule)
@@ -49,10 +53,10 @@ class CollapsedTargets:
 
 
 def collapse_targets(
-    nodes: np.ndarray,
-    alpha: np.ndarray,
-    row_index: np.ndarray,
-    values: np.ndarray,
+    nodes: Any,
+    alpha: Any,
+    row_index: Any,
+    values: Any,
     *,
     num_bits: int | None = None,
     num_threads: int | None = None,
@@ -61,116 +65,243 @@ def collapse_targets(
 
     Parameters
     ----------
-    nodes : np.ndarray
+    nodes : np.ndarray or torch.Tensor
         (B, L+1) int64 visited nodes, -1 after a dead end.
-    alpha : np.ndarray
+    alpha : np.ndarray or torch.Tensor
         (B, L+1) float32.
-    row_index : np.ndarray
+    row_index : np.ndarray or torch.Tensor
         (num_nodes,) int64 row of each node in ``values``; -1: none.
-    values : np.ndarray
+    values : np.ndarray or torch.Tensor
         (rows, d) float32 or float16, or (rows, ceil(d/8)) uint8 from ``np.packbits``; may be memory-mapped.
     num_bits : int, optional
         d, given exactly where ``values`` is bit-packed.
     num_threads : int, optional
-        Most threads to use; by default one per processor.
+        Most threads to use on the CPU; by default one per processor.
 
     Returns
     -------
     CollapsedTargets
-        Molecules that met no row, or only with alpha 0, are left out.
+        Numpy arrays, or tensors on the device of ``nodes`` where that is a tensor, the same numbers on every
+        device. Molecules that met no row, or only with alpha 0, are left out. On a CUDA device, where all
+        arguments must be tensors already, the kernels run on its current stream; the number of molecules and
+        whether all ids are in range have to be waited for.
 
     Raises
     ------
     WalkError
-        If shapes or types do not fit together, or a node or row is out of range.
+        If shapes, types or devices do not fit together, or a node or row is out of range.
     """
-    walked, weights, rows = _check_walked(nodes, alpha, row_index)
-    dim = _check_values(values, num_bits)
+    arguments = {"nodes": nodes, "alpha": alpha, "row_index": row_index, "values": values}
+    device = _common_device(arguments)
+    on_device = device is not None and device.type == "cuda"
+    given = {name: value if is_tensor(value) else np.asarray(value) for name, value in arguments.items()}
+    _check_walked(given["nodes"], given["alpha"], given["row_index"])
+    dim = _check_values(given["values"], num_bits)
     threads = resolve_threads(num_threads)
+    if on_device:
+        return _collapse_cuda(*_cuda_arguments(given), dim)
+    walked, weights, rows, table = _host_arguments(given)
     native = load_native()
     if native is None:
-        return _collapse_numpy(walked, weights, rows, values, num_bits)
-    table = np.ascontiguousarray(values)
-    # Halves travel as their bits: the kernel widens them itself.
-    carried = table.view(np.uint16) if table.dtype == np.float16 else table
-    bad, molecule, total, count, mean = native.collapse(
-        walked, weights, rows, carried, dim, _FORMATS[table.dtype], threads
-    )
-    if bad >= 0:
-        _raise_bad_walk(bad, walked, rows, len(values))
-    return CollapsedTargets(molecule, total, count, mean)
+        found = _collapse_numpy(walked, weights, rows, table, num_bits)
+    else:
+        # Halves travel as their bits: the kernel widens them itself.
+        carried = table.view(np.uint16) if table.dtype == np.float16 else table
+        kind = _FORMATS[str(table.dtype)]
+        bad, *parts = native.collapse(walked, weights, rows, carried, dim, kind, threads)
+        if bad >= 0:
+            _raise_bad_walk(bad, walked[bad].tolist(), rows, len(table))
+        found = CollapsedTargets(*parts)
+    return found if device is None else _as_tensors(found)
 
 
-def _check_walked(nodes: Any, alpha: Any, row_index: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    nodes, alpha, row_index = np.asarray(nodes), np.asarray(alpha), np.asarray(row_index)
+def _common_device(arguments: dict[str, Any]) -> Any | None:
+    """Give the device of ``nodes``, None where it is no tensor, once all arguments are known to be there."""
+    nodes = arguments["nodes"]
+    device = nodes.device if is_tensor(nodes) else None
+    if device is not None and device.type not in {"cpu", "cuda"}:
+        raise WalkError(f"'nodes' is on {device}: move it to the CPU or to a CUDA device")
+    at = "cpu" if device is None else str(device)
+    for name, value in arguments.items():
+        other = str(value.device) if is_tensor(value) else "cpu"
+        if other != at:
+            raise WalkError(f"'{name}' is on {other} but 'nodes' is on {at}: move all of them to one device")
+    return device
+
+
+def _type_name(array: Any) -> str:
+    return str(array.dtype).removeprefix("torch.")
+
+
+def _kind(array: Any) -> str:
+    """Give numpy's letter for the kind of numbers in an array or a tensor."""
+    if not is_tensor(array):
+        return str(array.dtype.kind)
+    if array.dtype.is_complex:
+        return "c"
+    if array.dtype.is_floating_point:
+        return "f"
+    return "b" if _type_name(array) == "bool" else "i"
+
+
+def _check_walked(nodes: Any, alpha: Any, row_index: Any) -> None:
     if nodes.ndim != 2 or nodes.shape != alpha.shape:
         raise WalkError(
             f"'nodes' {tuple(nodes.shape)} and 'alpha' {tuple(alpha.shape)} must have one shape: "
             "pass both as random_walks gives them"
         )
     for name, array in (("nodes", nodes), ("row_index", row_index)):
-        if array.dtype.kind not in "iu":
-            raise WalkError(f"'{name}' must hold integers, not {array.dtype}: convert it to int64")
+        if _kind(array) not in "iu":
+            raise WalkError(f"'{name}' must hold integers, not {_type_name(array)}: convert it to int64")
+    if _kind(alpha) not in "fiu":
+        raise WalkError(f"'alpha' must hold numbers, not {_type_name(alpha)}: convert it to float32")
     if row_index.ndim != 1:
         raise WalkError(
             f"'row_index' must have one dimension, not shape {tuple(row_index.shape)}: one entry per node"
         )
-    return (
-        np.ascontiguousarray(nodes, dtype=np.int64),
-        np.ascontiguousarray(alpha, dtype=np.float32),
-        np.ascontiguousarray(row_index, dtype=np.int64),
-    )
 
 
-def _check_values(values: np.ndarray, num_bits: int | None) -> int:
+def _check_values(values: Any, num_bits: int | None) -> int:
     """Check the table of rows and give its number of columns."""
     if values.ndim != 2:
         raise WalkError(
             f"'values' must have two dimensions, not shape {tuple(values.shape)}: one row per node"
         )
-    if values.dtype not in _FORMATS:
+    name = _type_name(values)
+    if name not in _FORMATS:
+        raise WalkError(f"'values' must be float32, float16 or bit-packed uint8, not {name}: convert it")
+    if (name == "uint8") != (num_bits is not None):
         raise WalkError(
-            f"'values' must be float32, float16 or bit-packed uint8, not {values.dtype}: convert it"
-        )
-    if (values.dtype == np.uint8) != (num_bits is not None):
-        raise WalkError(
-            f"'values' is {values.dtype} and 'num_bits' is {num_bits}: give the number of bits exactly where "
+            f"'values' is {name} and 'num_bits' is {num_bits}: give the number of bits exactly where "
             "the rows are bit-packed uint8"
         )
     if num_bits is None:
-        return values.shape[1]
-    if values.shape[1] != -(-num_bits // 8):
-        raise WalkError(
-            f"'values' has {values.shape[1]} bytes a row, but {num_bits} bits need {-(-num_bits // 8)}"
-        )
-    return num_bits
+        return int(values.shape[1])
+    try:
+        dim = operator.index(num_bits)
+    except TypeError:
+        raise WalkError(f"'num_bits' must be an integer, not {num_bits!r}: pass the number of bits") from None
+    if values.shape[1] != -(-dim // 8):
+        raise WalkError(f"'values' has {values.shape[1]} bytes a row, but {dim} bits need {-(-dim // 8)}")
+    return dim
 
 
-def _raise_bad_walk(walk: int, nodes: np.ndarray, row_index: np.ndarray, num_rows: int) -> None:
-    for node in nodes[walk].tolist():
+def _host_arguments(given: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    alpha = given["alpha"]
+    if is_tensor(alpha):
+        alpha = alpha.float()  # numpy lacks some of torch's types
+    types = {"nodes": np.int64, "alpha": np.float32, "row_index": np.int64, "values": None}
+    nodes, weights, row_index, values = (
+        np.ascontiguousarray(to_numpy(alpha if name == "alpha" else given[name]), dtype=dtype)
+        for name, dtype in types.items()
+    )
+    _check_fits(given, {"nodes": nodes, "row_index": row_index})
+    return nodes, weights, row_index, values
+
+
+def _cuda_arguments(given: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
+    import torch
+
+    types = {"nodes": torch.int64, "alpha": torch.float32, "row_index": torch.int64, "values": None}
+    nodes, weights, row_index, values = (
+        given[name].detach().to(dtype or given[name].dtype).contiguous() for name, dtype in types.items()
+    )
+    _check_fits(given, {"nodes": nodes, "row_index": row_index})
+    return nodes, weights, row_index, values
+
+
+def _check_fits(given: dict[str, Any], converted: dict[str, Any]) -> None:
+    """Refuse unsigned ids that int64 turned negative: they would pass for "none"."""
+    for name, array in converted.items():
+        if _type_name(given[name]) == "uint64" and (array < 0).any():
+            raise WalkError(f"'{name}' must fit into int64, but some values do not: check the ids")
+
+
+def _raise_bad_walk(walk: int, path: list[int], row_index: Any, num_rows: int) -> None:
+    for node in path:
         if node >= len(row_index):
             raise WalkError(
                 f"'nodes' row {walk} holds node {node}, but 'row_index' has {len(row_index)} entries"
             )
         if node >= 0 and row_index[node] >= num_rows:
             raise WalkError(
-                f"'row_index' sends node {node} to row {row_index[node]}, but 'values' has {num_rows} rows: "
-                "check both"
+                f"'row_index' sends node {node} to row {int(row_index[node])}, but 'values' has {num_rows} "
+                "rows: check both"
             )
+
+
+def _as_tensors(found: CollapsedTargets) -> CollapsedTargets:
+    import torch
+
+    parts = (found.molecule, found.alpha, found.count, found.mean)
+    return CollapsedTargets(*(torch.from_numpy(part) for part in parts))
+
+
+def _collapse_cuda(nodes: Any, alpha: Any, row_index: Any, values: Any, dim: int) -> CollapsedTargets:
+    """Sum the walks on their device, keep those that met the space, and average their rows."""
+    import torch
+
+    native = require_native()
+    device = nodes.device
+    available, reason = cuda_status()
+    if not available:
+        raise WalkError(
+            f"'nodes' is on {device} but targets cannot be collapsed there ({reason}): move it to the CPU"
+        )
+    shared = {
+        "nodes": nodes.data_ptr(),
+        "alpha": alpha.data_ptr(),
+        "num_walks": nodes.shape[0],
+        "num_steps": nodes.shape[1],
+        "row_index": row_index.data_ptr(),
+        "num_nodes": len(row_index),
+        "num_rows": len(values),
+        "device": device.index,
+        "queue": torch.cuda.current_stream(device).cuda_stream,
+    }
+    total = torch.empty(len(nodes), dtype=torch.float32, device=device)
+    count = torch.empty(len(nodes), dtype=torch.int64, device=device)
+    try:
+        native.sum_walks_cuda(total=total.data_ptr(), count=count.data_ptr(), **shared)
+        bad = count < 0
+        if bad.any():
+            walk = int(bad.nonzero()[0])
+            _raise_bad_walk(walk, nodes[walk].tolist(), row_index, len(values))
+        molecule = torch.nonzero(total > 0).squeeze(1)
+        found = CollapsedTargets(
+            molecule,
+            total[molecule],
+            count[molecule],
+            torch.empty((len(molecule), dim), dtype=torch.float32, device=device),
+        )
+        native.average_targets_cuda(
+            values=values.data_ptr(),
+            num_columns=dim,
+            format=_FORMATS[_type_name(values)],
+            molecule=molecule.data_ptr(),
+            total=found.alpha.data_ptr(),
+            num_targets=len(molecule),
+            mean=found.mean.data_ptr(),
+            **shared,
+        )
+    except RuntimeError as error:
+        raise WalkError(
+            f"collapsing targets failed on {device} ({error}): try the CPU, or a smaller batch"
+        ) from error
+    return found
 
 
 def _collapse_numpy(
     nodes: np.ndarray, alpha: np.ndarray, row_index: np.ndarray, values: np.ndarray, num_bits: int | None
 ) -> CollapsedTargets:
     """Do the native kernel's sums, step by step, so that no array of walks x steps x columns arises."""
-    outside = (nodes >= len(row_index)).any(axis=1)
-    if outside.any():
-        _raise_bad_walk(int(np.argmax(outside)), nodes, row_index, len(values))
+    known = (nodes >= 0) & (nodes < len(row_index))
     rows = np.full(nodes.shape, -1, dtype=np.int64)
-    rows[nodes >= 0] = row_index[nodes[nodes >= 0]]
-    beyond = (rows >= len(values)).any(axis=1)
-    if beyond.any():
-        _raise_bad_walk(int(np.argmax(beyond)), nodes, row_index, len(values))
+    rows[known] = row_index[nodes[known]]
+    bad = ((nodes >= len(row_index)) | (rows >= len(values))).any(axis=1)
+    if bad.any():
+        walk = int(np.argmax(bad))
+        _raise_bad_walk(walk, nodes[walk].tolist(), row_index, len(values))
     present = rows >= 0
     total = np.zeros(len(nodes), dtype=np.float32)
     for step in range(nodes.shape[1]):

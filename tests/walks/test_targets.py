@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,6 +103,44 @@ def test_memory_mapped_rows(implementation, tmp_path):
     del mapped
 
 
+@pytest.mark.parametrize("kind", ["float32", "float16", "bits"])
+def test_tensors_in_tensors_out(implementation, kind):
+    *arrays, _, num_bits = example(kind)
+    expected = collapse_targets(*arrays, num_bits=num_bits)
+    nodes, alpha, row_index, values = (torch.from_numpy(array) for array in arrays)
+    got = collapse_targets(nodes, alpha.requires_grad_(), row_index, values, num_bits=num_bits)
+    mixed = collapse_targets(nodes, alpha, *arrays[2:], num_bits=num_bits)
+    back = collapse_targets(arrays[0], alpha, row_index, values, num_bits=num_bits)
+    for part in ("molecule", "alpha", "count", "mean"):
+        wanted = getattr(expected, part)
+        for found in (got, mixed):
+            assert isinstance(getattr(found, part), torch.Tensor)
+            np.testing.assert_array_equal(getattr(found, part).numpy(), wanted)
+        assert isinstance(getattr(back, part), np.ndarray)
+        np.testing.assert_array_equal(getattr(back, part), wanted)
+    assert repr(got) == repr(expected)
+
+
+def test_other_types_of_numbers(implementation):
+    values = np.asfortranarray(np.arange(6, dtype="f4").reshape(2, 3))
+    got = collapse_targets(
+        np.array([[0, 1]], "u1"), np.array([[1, 3]], ">i2"), np.array([1, 0], ">u4"), values
+    )
+    np.testing.assert_array_equal(got.mean, [[0.75, 1.75, 2.75]])
+    halved = torch.tensor([[1, 3]], dtype=torch.bfloat16) / 2
+    of_tensors = collapse_targets(
+        torch.tensor([[0, 1]], dtype=torch.int16), halved, torch.tensor([1, 0]), torch.from_numpy(values)
+    )
+    np.testing.assert_array_equal(of_tensors.mean, [[0.75, 1.75, 2.75]])
+    assert of_tensors.alpha.tolist() == [2.0]
+
+
+def test_the_first_walk_with_a_fault_is_named(implementation):
+    nodes = [[0, 0], [0, 1], [9, 0]]
+    with pytest.raises(WalkError, match="'row_index' sends node 1 to row 5"):
+        collapse_targets(nodes, np.ones((3, 2), "f4"), np.array([0, 5]), np.ones((1, 1), "f4"))
+
+
 def test_no_walk_meets_the_space(implementation):
     got = collapse_targets(
         np.full((3, 2), -1), np.zeros((3, 2), np.float32), np.zeros(4, int), np.ones((1, 5), "f4")
@@ -124,6 +163,19 @@ def test_no_walk_meets_the_space(implementation):
         (dict(values=np.ones((2, 3), np.uint8)), "'values' is uint8 and 'num_bits' is None"),
         (dict(num_bits=3), "'values' is float32 and 'num_bits' is 3"),
         (dict(values=np.ones((2, 3), np.uint8), num_bits=30), "has 3 bytes a row, but 30 bits need 4"),
+        (dict(values=np.ones((2, 3), np.uint8), num_bits="24"), "'num_bits' must be an integer, not '24'"),
+        (dict(values=np.ones((2, 3), ">f4")), "'values' must be .*, not >f4"),
+        (dict(values=torch.ones(2, 3, dtype=torch.bfloat16)), "'values' must be .*, not bfloat16"),
+        (dict(alpha=np.ones((1, 2), bool)), "'alpha' must hold numbers, not bool"),
+        (dict(alpha=np.array([["a", "b"]])), "'alpha' must hold numbers, not <U1"),
+        (dict(alpha=torch.ones(1, 2, dtype=torch.complex64)), "'alpha' must hold numbers, not complex64"),
+        (dict(nodes=torch.ones(1, 2)), "'nodes' must hold integers, not float32"),
+        (dict(nodes=torch.ones(1, 2, dtype=torch.bool)), "'nodes' must hold integers, not bool"),
+        (dict(nodes=np.array([[2**63, 1]], np.uint64)), "'nodes' must fit into int64"),
+        (dict(row_index=np.array([2**64 - 1, 1], np.uint64)), "'row_index' must fit into int64"),
+        (dict(row_index=np.array([0, None])), "'row_index' must hold integers, not object"),
+        (dict(values=torch.ones(2, 3, device="meta")), "'values' is on meta but 'nodes' is on cpu: move"),
+        (dict(nodes=torch.zeros(1, 2, device="meta")), "'nodes' is on meta: move it to the CPU"),
     ],
 )
 def test_bad_arguments(implementation, change, message):
