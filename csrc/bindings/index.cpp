@@ -74,11 +74,24 @@ void build_alias_py(Flat<const int64_t> indptr, Flat<const uint64_t> arcs, Flat<
          : build_alias_as<int32_t>(indptr, arcs, out, num_threads);
 }
 
+template <class Target>
+void sort_neighbors_py(Flat<const int64_t> indptr, Flat<const uint64_t> arcs, Flat<Target> out, int num_threads) {
+    require(indptr.size() >= 1, "indptr is empty");
+    const auto num_arcs = static_cast<size_t>(indptr.data()[indptr.size() - 1]);
+    require_records<Arc<Target>>(arcs.size(), num_arcs, "arcs has the wrong size");
+    require(out.size() == num_arcs, "neighbors has the wrong size");
+    const nb::gil_scoped_release release;
+    sort_neighbors(indptr.data(), reinterpret_cast<const Arc<Target>*>(arcs.data()),
+                   static_cast<int64_t>(indptr.size()) - 1, num_threads, out.data());
+}
+
 }  // namespace
 
 void bind_index(nb::module_& m) {
     m.def("pack_edges", &pack_edges_py, "src"_a, "dst"_a, "weight"_a, "indptr"_a, "arcs"_a, "edge_ids"_a, "wide"_a);
     m.def("pack_csr", &pack_csr_py, "indptr"_a, "indices"_a, "weight"_a, "arcs"_a, "wide"_a);
+    m.def("sort_neighbors", &sort_neighbors_py<int32_t>, "indptr"_a, "arcs"_a, "neighbors"_a, "num_threads"_a);
+    m.def("sort_neighbors", &sort_neighbors_py<int64_t>, "indptr"_a, "arcs"_a, "neighbors"_a, "num_threads"_a);
     m.def("build_alias", &build_alias_py, "indptr"_a, "arcs"_a, "alias_arcs"_a, "wide"_a, "num_threads"_a);
 }
 

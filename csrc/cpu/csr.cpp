@@ -1,6 +1,9 @@
 #include "infoalign/csr.h"
 
+#include <algorithm>
 #include <vector>
+
+#include "infoalign/threads.h"
 
 namespace infoalign {
 
@@ -66,11 +69,22 @@ CsrCheck pack_edges(const int64_t* sources, const int64_t* targets, const float*
     return {};
 }
 
+template <class Target>
+void sort_neighbors(const int64_t* indptr, const Arc<Target>* arcs, int64_t num_rows, int num_threads, Target* out) {
+    parallel_for(num_rows, num_threads, 1 << 15, [&](int64_t begin, int64_t end) {
+        for (int64_t arc = indptr[begin]; arc < indptr[end]; ++arc) out[arc] = arcs[arc].target;
+        for (int64_t row = begin; row < end; ++row) std::sort(out + indptr[row], out + indptr[row + 1]);
+    });
+}
+
 template CsrCheck pack_csr(const int64_t*, const int64_t*, const float*, int64_t, int64_t, Arc<int32_t>*);
 template CsrCheck pack_csr(const int64_t*, const int64_t*, const float*, int64_t, int64_t, Arc<int64_t>*);
 template CsrCheck pack_edges(const int64_t*, const int64_t*, const float*, int64_t, int64_t, int64_t*, Arc<int32_t>*,
                              int64_t*);
 template CsrCheck pack_edges(const int64_t*, const int64_t*, const float*, int64_t, int64_t, int64_t*, Arc<int64_t>*,
                              int64_t*);
+
+template void sort_neighbors(const int64_t*, const Arc<int32_t>*, int64_t, int, int32_t*);
+template void sort_neighbors(const int64_t*, const Arc<int64_t>*, int64_t, int, int64_t*);
 
 }  // namespace infoalign

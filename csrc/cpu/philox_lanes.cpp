@@ -13,11 +13,13 @@ namespace infoalign {
 
 namespace {
 
-void draw_portable(const WalkRandom& random, const uint64_t* walk_ids, uint32_t step, uint32_t* r0, uint32_t* r1) {
+void draw_portable(const WalkRandom& random, const uint64_t* walk_ids, uint32_t step, uint32_t attempt,
+                   LaneWords& words) {
     for (int lane = 0; lane < kPhiloxLanes; ++lane) {
-        const Random4 words = random.draw(walk_ids[lane], step);
-        r0[lane] = words.r0;
-        r1[lane] = words.r1;
+        const Random4 drawn = random.draw(walk_ids[lane], step, attempt);
+        words.r0[lane] = drawn.r0;
+        words.r1[lane] = drawn.r1;
+        words.r2[lane] = drawn.r2;
     }
 }
 
@@ -30,7 +32,7 @@ void draw_portable(const WalkRandom& random, const uint64_t* walk_ids, uint32_t 
 constexpr int kTogether = 4;
 
 __attribute__((target("avx2"))) void draw_avx2(const WalkRandom& random, const uint64_t* walk_ids, uint32_t step,
-                                               uint32_t* r0, uint32_t* r1) {
+                                               uint32_t attempt, LaneWords& words) {
     const __m256i factor0 = _mm256_set1_epi64x(0xD2511F53), factor1 = _mm256_set1_epi64x(0xCD9E8D57);
     const __m256i evens = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
     for (int lane = 0; lane < kPhiloxLanes; lane += 4 * kTogether) {
@@ -38,7 +40,7 @@ __attribute__((target("avx2"))) void draw_avx2(const WalkRandom& random, const u
         for (int k = 0; k < kTogether; ++k) {
             c0[k] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(walk_ids + lane + 4 * k));
             c1[k] = _mm256_srli_epi64(c0[k], 32);
-            c2[k] = _mm256_set1_epi64x(step);
+            c2[k] = _mm256_set1_epi64x(step | attempt << 16);
             c3[k] = _mm256_set1_epi64x(random.stream);
         }
         auto k0 = static_cast<uint32_t>(random.seed), k1 = static_cast<uint32_t>(random.seed >> 32);
@@ -53,17 +55,20 @@ __attribute__((target("avx2"))) void draw_avx2(const WalkRandom& random, const u
             }
         }
         for (int k = 0; k < kTogether; ++k) {
-            const __m256i low0 = _mm256_permutevar8x32_epi32(c0[k], evens);
-            const __m256i low1 = _mm256_permutevar8x32_epi32(c1[k], evens);
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(r0 + lane + 4 * k), _mm256_castsi256_si128(low0));
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(r1 + lane + 4 * k), _mm256_castsi256_si128(low1));
+            const auto store = [&](__m256i word, uint32_t* to) __attribute__((target("avx2"))) {
+                const __m256i low = _mm256_permutevar8x32_epi32(word, evens);
+                _mm_storeu_si128(reinterpret_cast<__m128i*>(to + lane + 4 * k), _mm256_castsi256_si128(low));
+            };
+            store(c0[k], words.r0);
+            store(c1[k], words.r1);
+            store(c2[k], words.r2);
         }
     }
 }
 
 __attribute__((target("avx512f,prefer-vector-width=512"))) void draw_avx512(const WalkRandom& random,
                                                                             const uint64_t* walk_ids, uint32_t step,
-                                                                            uint32_t* r0, uint32_t* r1) {
+                                                                            uint32_t attempt, LaneWords& words) {
     constexpr int kXor3 = 0x96;
     const __m512i factor0 = _mm512_set1_epi64(0xD2511F53), factor1 = _mm512_set1_epi64(0xCD9E8D57);
     for (int lane = 0; lane < kPhiloxLanes; lane += 8 * kTogether) {
@@ -71,7 +76,7 @@ __attribute__((target("avx512f,prefer-vector-width=512"))) void draw_avx512(cons
         for (int k = 0; k < kTogether; ++k) {
             c0[k] = _mm512_loadu_si512(walk_ids + lane + 8 * k);
             c1[k] = _mm512_srli_epi64(c0[k], 32);
-            c2[k] = _mm512_set1_epi64(step);
+            c2[k] = _mm512_set1_epi64(step | attempt << 16);
             c3[k] = _mm512_set1_epi64(random.stream);
         }
         auto k0 = static_cast<uint32_t>(random.seed), k1 = static_cast<uint32_t>(random.seed >> 32);
@@ -86,8 +91,9 @@ __attribute__((target("avx512f,prefer-vector-width=512"))) void draw_avx512(cons
             }
         }
         for (int k = 0; k < kTogether; ++k) {
-            _mm256_storeu_si256(reinterpret_cast<__m256i*>(r0 + lane + 8 * k), _mm512_cvtepi64_epi32(c0[k]));
-            _mm256_storeu_si256(reinterpret_cast<__m256i*>(r1 + lane + 8 * k), _mm512_cvtepi64_epi32(c1[k]));
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(words.r0 + lane + 8 * k), _mm512_cvtepi64_epi32(c0[k]));
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(words.r1 + lane + 8 * k), _mm512_cvtepi64_epi32(c1[k]));
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(words.r2 + lane + 8 * k), _mm512_cvtepi64_epi32(c2[k]));
         }
     }
 }

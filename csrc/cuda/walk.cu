@@ -12,11 +12,11 @@ namespace {
 
 constexpr int kBlock = 256;
 
-template <bool kWeighted, class Offset, class Target>
+template <bool kWeighted, bool kSecondOrder, class Offset, class Target>
 __global__ void walk_kernel(WalkGraph<Offset, Target> graph, WalkRequest request) {
     const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
     for (int64_t k = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; k < request.num_walks; k += stride) {
-        walk_one<kWeighted>(graph, request, k);
+        walk_one<kWeighted, kSecondOrder>(graph, request, k);
     }
 }
 
@@ -27,7 +27,7 @@ void check(cudaError_t status, const char* what) {
 }  // namespace
 
 template <class Offset, class Target>
-void walk_cuda(const WalkGraph<Offset, Target>& graph, const WalkRequest& request, bool weighted, int device,
+void walk_cuda(const WalkGraph<Offset, Target>& graph, const WalkRequest& request, Transition transition, int device,
                void* stream) {
     if (request.num_walks == 0) return;
     int before = 0;
@@ -35,11 +35,10 @@ void walk_cuda(const WalkGraph<Offset, Target>& graph, const WalkRequest& reques
     check(cudaSetDevice(device), "cudaSetDevice");
     const int64_t blocks = std::min<int64_t>((request.num_walks + kBlock - 1) / kBlock, 1 << 20);
     const auto queue = static_cast<cudaStream_t>(stream);
-    if (weighted) {
-        walk_kernel<true><<<static_cast<unsigned>(blocks), kBlock, 0, queue>>>(graph, request);
-    } else {
-        walk_kernel<false><<<static_cast<unsigned>(blocks), kBlock, 0, queue>>>(graph, request);
-    }
+    with_transition(transition, [&](auto weighted, auto second_order) {
+        walk_kernel<decltype(weighted)::value, decltype(second_order)::value>
+            <<<static_cast<unsigned>(blocks), kBlock, 0, queue>>>(graph, request);
+    });
     const cudaError_t launched = cudaGetLastError();
     check(cudaSetDevice(before), "cudaSetDevice");
     check(launched, "the walk kernel could not be started");
@@ -55,9 +54,9 @@ CudaStatus cuda_status() {
     return {true, "a CUDA device was found"};
 }
 
-template void walk_cuda(const WalkGraph<uint32_t, int32_t>&, const WalkRequest&, bool, int, void*);
-template void walk_cuda(const WalkGraph<int64_t, int32_t>&, const WalkRequest&, bool, int, void*);
-template void walk_cuda(const WalkGraph<uint32_t, int64_t>&, const WalkRequest&, bool, int, void*);
-template void walk_cuda(const WalkGraph<int64_t, int64_t>&, const WalkRequest&, bool, int, void*);
+template void walk_cuda(const WalkGraph<uint32_t, int32_t>&, const WalkRequest&, Transition, int, void*);
+template void walk_cuda(const WalkGraph<int64_t, int32_t>&, const WalkRequest&, Transition, int, void*);
+template void walk_cuda(const WalkGraph<uint32_t, int64_t>&, const WalkRequest&, Transition, int, void*);
+template void walk_cuda(const WalkGraph<int64_t, int64_t>&, const WalkRequest&, Transition, int, void*);
 
 }  // namespace infoalign

@@ -50,21 +50,24 @@ struct Graph {
     std::vector<Offset> offsets;
     std::vector<infoalign::Arc<Target>> arcs;
     std::vector<infoalign::AliasArc<Target>> alias;
+    std::vector<Target> neighbors;
     infoalign::CsrCheck check;
 
     Graph(const Edges& edges, int64_t num_nodes, int num_threads = 1)
         : indptr(static_cast<size_t>(num_nodes) + 1), edge_ids(edges.src.size()), arcs(edges.src.size()),
-          alias(edges.src.size()) {
+          alias(edges.src.size()), neighbors(edges.src.size()) {
         check = infoalign::pack_edges(edges.src.data(), edges.dst.data(), edges.weight.data(), num_nodes,
                                       static_cast<int64_t>(edges.src.size()), indptr.data(), arcs.data(),
                                       edge_ids.data());
         if (check.fault != infoalign::CsrFault::none) return;
         offsets.assign(indptr.begin(), indptr.end());
         infoalign::build_alias(indptr.data(), arcs.data(), num_nodes, num_threads, alias.data());
+        infoalign::sort_neighbors(indptr.data(), arcs.data(), num_nodes, num_threads, neighbors.data());
     }
 
     infoalign::WalkGraph<Offset, Target> view() const {
-        return {offsets.data(), arcs.data(), alias.data(), edge_ids.data(), static_cast<int64_t>(indptr.size()) - 1};
+        return {offsets.data(),  arcs.data(), alias.data(),
+                edge_ids.data(), static_cast<int64_t>(indptr.size()) - 1, 1, neighbors.data()};
     }
 };
 

@@ -1,6 +1,9 @@
 // Walks: the published Philox vectors; the flights of the CPU against the kernel body, one walk at a time; faults.
+#include <atomic>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
+#include <thread>
 
 #include "check.h"
 #include "graphs.h"
@@ -15,11 +18,34 @@ bool same(Random4 a, Random4 b) { return a.r0 == b.r0 && a.r1 == b.r1 && a.r2 ==
 
 /// Runs `walk_one`, the body of the CUDA kernel, as a grid of threads would: each takes every stride-th walk.
 template <class Offset, class Target>
-void run_kernel_body(const WalkGraph<Offset, Target>& graph, const WalkRequest& request, bool weighted) {
+void run_kernel_body(const WalkGraph<Offset, Target>& graph, const WalkRequest& request, Transition transition) {
     const int64_t stride = 96;
-    for (int64_t thread = 0; thread < stride; ++thread) {
-        for (int64_t k = thread; k < request.num_walks; k += stride) {
-            weighted ? walk_one<true>(graph, request, k) : walk_one<false>(graph, request, k);
+    with_transition(transition, [&](auto weighted, auto second_order) {
+        for (int64_t thread = 0; thread < stride; ++thread) {
+            for (int64_t k = thread; k < request.num_walks; k += stride) {
+                walk_one<decltype(weighted)::value, decltype(second_order)::value>(graph, request, k);
+            }
+        }
+    });
+}
+
+/// Each step of a walk takes an edge that is there, and alpha is the product of the weights in doubles.
+void check_steps(const graphs::Edges& edges, const graphs::Output& walks, int64_t length, bool weighted) {
+    const int64_t num_walks = static_cast<int64_t>(walks.nodes.size()) / (length + 1);
+    for (int64_t k = 0; k < num_walks; ++k) {
+        double product = 1.0;
+        for (int64_t step = 0; step < length; ++step) {
+            const int64_t edge = walks.edges[static_cast<size_t>(k * length + step)];
+            const size_t at = static_cast<size_t>(k * (length + 1) + step);
+            if (edge < 0) {
+                CHECK(walks.nodes[at + 1] == -1 && walks.alpha[at + 1] == 0.0f);
+                continue;
+            }
+            const auto e = static_cast<size_t>(edge);
+            product *= static_cast<double>(edges.weight[e]);
+            CHECK(edges.src[e] == walks.nodes[at] && edges.dst[e] == walks.nodes[at + 1]);
+            CHECK(std::abs(static_cast<double>(walks.alpha[at + 1]) - product) <= 1e-6 * product + 1e-30);
+            CHECK(!weighted || edges.weight[e] > 0.0f);
         }
     }
 }
@@ -34,31 +60,22 @@ void compare(const graphs::Edges& edges, int64_t num_nodes, int64_t num_walks, i
         seeds.push_back(words.below(static_cast<uint32_t>(num_nodes)));
         ids.push_back(static_cast<int64_t>(words.next()) << 20);
     }
-    for (const bool weighted : {false, true}) {
+    for (const Transition transition : {Transition{false, false}, Transition{true, false}, Transition{false, true},
+                                        Transition{true, true}}) {
         for (const std::vector<int64_t>* names : {static_cast<const std::vector<int64_t>*>(nullptr),
                                                   static_cast<const std::vector<int64_t>*>(&ids)}) {
             graphs::Output body(num_walks, length), one(num_walks, length), three(num_walks, length);
-            run_kernel_body(graph.view(), graphs::request(seeds, names, length, 0x123456789ABCDEFull, 7, body), weighted);
-            walk_cpu(graph.view(), graphs::request(seeds, names, length, 0x123456789ABCDEFull, 7, one), weighted, 1);
-            walk_cpu(graph.view(), graphs::request(seeds, names, length, 0x123456789ABCDEFull, 7, three), weighted, 3);
+            const auto ask = [&](graphs::Output& output) {
+                WalkRequest request = graphs::request(seeds, names, length, 0x123456789ABCDEFull, 7, output);
+                request.order = second_order(8.0, 0.125);
+                return request;
+            };
+            run_kernel_body(graph.view(), ask(body), transition);
+            walk_cpu(graph.view(), ask(one), transition, 1);
+            walk_cpu(graph.view(), ask(three), transition, 3);
             CHECK(body == one);
             CHECK(body == three);
-            for (int64_t k = 0; k < num_walks; ++k) {
-                double product = 1.0;
-                for (int64_t step = 0; step < length; ++step) {
-                    const int64_t edge = body.edges[static_cast<size_t>(k * length + step)];
-                    const size_t at = static_cast<size_t>(k * (length + 1) + step);
-                    if (edge < 0) {
-                        CHECK(body.nodes[at + 1] == -1 && body.alpha[at + 1] == 0.0f);
-                        continue;
-                    }
-                    const auto e = static_cast<size_t>(edge);
-                    product *= static_cast<double>(edges.weight[e]);
-                    CHECK(edges.src[e] == body.nodes[at] && edges.dst[e] == body.nodes[at + 1]);
-                    CHECK(std::abs(static_cast<double>(body.alpha[at + 1]) - product) <= 1e-6 * product + 1e-30);
-                    CHECK(!weighted || edges.weight[e] > 0.0f);
-                }
-            }
+            check_steps(edges, body, length, transition.weighted);
         }
     }
 }
@@ -83,11 +100,12 @@ CASE(philox_lanes_equal_one_draw_at_a_time) {
         uint64_t ids[kPhiloxLanes];
         for (uint64_t& id : ids) id = static_cast<uint64_t>(words.next()) << (words.below(2) * 31) | words.below(3);
         for (int isa = 0; isa <= static_cast<int>(best_philox_isa()); ++isa) {
-            uint32_t r0[kPhiloxLanes], r1[kPhiloxLanes];
-            draw_lanes(static_cast<PhiloxIsa>(isa))(random, ids, step, r0, r1);
+            const uint32_t attempt = words.below(65536);
+            LaneWords lanes;
+            draw_lanes(static_cast<PhiloxIsa>(isa))(random, ids, step, attempt, lanes);
             for (int lane = 0; lane < kPhiloxLanes; ++lane) {
-                const Random4 expected = random.draw(ids[lane], step);
-                CHECK(r0[lane] == expected.r0 && r1[lane] == expected.r1);
+                const Random4 expected = random.draw(ids[lane], step, attempt);
+                CHECK(lanes.r0[lane] == expected.r0 && lanes.r1[lane] == expected.r1 && lanes.r2[lane] == expected.r2);
             }
         }
     }
@@ -104,6 +122,48 @@ CASE(cpu_flights_equal_the_kernel_body) {
     compare<uint32_t, int32_t>(graphs::random_edges(7, 9, 20), 9, 10, 0);
     // Large enough that several threads start.
     compare<uint32_t, int32_t>(graphs::random_edges(8, 3000, 20000), 3000, 40000, 3);
+}
+
+CASE(neighbours_are_found_where_they_are) {
+    for (int64_t count = 0; count < 40; ++count) {
+        graphs::Words words(static_cast<uint64_t>(count));
+        std::vector<int32_t> values;
+        for (int64_t k = 0; k < count; ++k) values.push_back(static_cast<int32_t>(words.below(50)));
+        std::sort(values.begin(), values.end());
+        for (int64_t wanted = -1; wanted < 51; ++wanted) {
+            CHECK(holds(values.data(), count, wanted) == std::binary_search(values.begin(), values.end(), wanted));
+        }
+    }
+}
+
+/// Two relations side by side in one graph: row 2 v + r; relation 1 of node v leads to v + 1, relation 0 to v itself.
+CASE(metapaths_take_the_row_of_their_relation) {
+    const int64_t nodes = 6;
+    std::vector<int64_t> indptr{0};
+    std::vector<Arc<int32_t>> arcs;
+    for (int64_t node = 0; node < nodes; ++node) {
+        arcs.push_back({static_cast<int32_t>(node), 0.5f});
+        indptr.push_back(static_cast<int64_t>(arcs.size()));
+        if (node + 1 < nodes) arcs.push_back({static_cast<int32_t>(node + 1), 0.25f});
+        indptr.push_back(static_cast<int64_t>(arcs.size()));
+    }
+    std::vector<AliasArc<int32_t>> alias(arcs.size());
+    build_alias(indptr.data(), arcs.data(), 2 * nodes, 1, alias.data());
+    const WalkGraph<int64_t, int32_t> graph{indptr.data(), arcs.data(), alias.data(), nullptr, nodes, 2, nullptr};
+    const std::vector<int64_t> seeds{0, 4};
+    const std::vector<int32_t> relations{1, 0, 1};
+    for (const bool weighted : {false, true}) {
+        graphs::Output flight(2, 3), body(2, 3);
+        WalkRequest request = graphs::request(seeds, nullptr, 3, 1, 0, flight);
+        request.relations = relations.data();
+        walk_cpu(graph, request, {weighted, false}, 1);
+        CHECK((flight.nodes == std::vector<int64_t>{0, 1, 1, 2, 4, 5, 5, -1}));
+        CHECK((flight.alpha == std::vector<float>{1.0f, 0.25f, 0.125f, 0.03125f, 1.0f, 0.25f, 0.125f, 0.0f}));
+        WalkRequest again = graphs::request(seeds, nullptr, 3, 1, 0, body);
+        again.relations = relations.data();
+        run_kernel_body(graph, again, {weighted, false});
+        CHECK(body == flight);
+    }
 }
 
 CASE(alias_columns_hold_the_weights) {
@@ -204,7 +264,7 @@ CASE(random_offsets_never_crash) {
         for (int64_t node = 0; node < nodes; ++node) seeds.push_back(node);
         graphs::Output output(nodes, 3);
         const WalkGraph<int64_t, int32_t> graph{indptr.data(), arcs.data(), alias.data(), nullptr, nodes};
-        walk_cpu(graph, graphs::request(seeds, nullptr, 3, seed, 0, output), seed % 2 == 0, 1);
+        walk_cpu(graph, graphs::request(seeds, nullptr, 3, seed, 0, output), {seed % 2 == 0, false}, 1);
         for (const int64_t node : output.nodes) CHECK(node >= -1 && node < nodes);
     }
 }
@@ -231,6 +291,18 @@ CASE(shares_cover_everything_once_and_pass_exceptions_on) {
             CHECK(std::count(seen.begin(), seen.end(), 1) == count);
         }
     }
+    // From within a share, and from several threads at once.
+    std::atomic<int64_t> sum{0};
+    std::vector<std::thread> callers;
+    for (int caller = 0; caller < 4; ++caller) {
+        callers.emplace_back([&] {
+            parallel_for(50, 3, 1, [&](int64_t begin, int64_t end) {
+                parallel_for(end - begin, 3, 1, [&](int64_t from, int64_t to) { sum += to - from; });
+            });
+        });
+    }
+    for (std::thread& caller : callers) caller.join();
+    CHECK(sum == 4 * 50);
     bool caught = false;
     try {
         parallel_for(100, 4, 1, [](int64_t begin, int64_t) {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class WalkIndex:
         Number of nodes N.
     num_arcs : int
         Number of arcs A.
+    num_relations : int
+        Number of relations, the kinds of arcs that metapaths name; 0 where none were given.
     indptr : np.ndarray
         (N+1,) int64: the arcs of node v are ``indptr[v]`` to ``indptr[v + 1] - 1``.
     indices : np.ndarray
@@ -38,27 +40,50 @@ class WalkIndex:
         (A,) float32 weights in [0, 1], a view of ``arcs``.
     edge_ids : np.ndarray
         (A,) int64 edge of each arc.
+    relations : np.ndarray or None
+        (A,) int32 relation of each arc.
     arcs : np.ndarray
         (A,) records (target, weight); 8 bytes each below 2^31 nodes, else 16.
+    rows_per_node : int
+        1; in an index by relation the number of relations, with as many rows in ``indptr`` for each node.
     offsets : np.ndarray
-        (N+1,) ``indptr`` as uint32 where the number of arcs allows, else int64.
+        ``indptr`` as uint32 where the number of arcs allows, else int64.
     wide : bool
         Whether targets take 64 bits.
     stored_edge_ids : np.ndarray or None
         ``edge_ids``, or None where an arc's position is its edge's id.
     """
 
-    def __init__(self, indptr: np.ndarray, arcs: np.ndarray, edge_ids: np.ndarray | None) -> None:
+    def __init__(
+        self,
+        indptr: np.ndarray,
+        arcs: np.ndarray,
+        edge_ids: np.ndarray | None,
+        relations: np.ndarray | None = None,
+        *,
+        rows_per_node: int = 1,
+    ) -> None:
         self.indptr = indptr
         self.arcs = arcs
         self.stored_edge_ids = edge_ids
+        self.relations = relations
+        self.rows_per_node = rows_per_node
         narrow = len(arcs) < _NARROW_ARCS
         self.offsets = indptr.astype(np.uint32) if narrow else indptr
         self._alias_arcs: np.ndarray | None = None
+        self._neighbors: np.ndarray | None = None
+        self._by_relation: WalkIndex | None = None
         self._devices: dict[tuple[str, str], Any] = {}
 
     @classmethod
-    def from_edges(cls, src: ArrayLike, dst: ArrayLike, weight: ArrayLike, num_nodes: int) -> WalkIndex:
+    def from_edges(
+        cls,
+        src: ArrayLike,
+        dst: ArrayLike,
+        weight: ArrayLike,
+        num_nodes: int,
+        relations: ArrayLike | None = None,
+    ) -> WalkIndex:
         """Index arcs given in any order; they are taken as they are, not made symmetric.
 
         Parameters
@@ -69,6 +94,8 @@ class WalkIndex:
             (E,) weights in [0, 1], kept as float32.
         num_nodes : int
             Number of nodes.
+        relations : array_like, optional
+            (E,) integers in [0, 2^31): the kind of each arc, for `restrict` and for walks along a metapath.
 
         Returns
         -------
@@ -99,11 +126,17 @@ class WalkIndex:
             fault = _packing.pack_edges(sources, targets, weights, indptr, arcs, edge_ids)
         values = {"src": sources, "dst": targets, "weight": weights, "indptr": indptr, "indices": targets}
         _packing.raise_fault(fault, values, count, target_name="dst")
-        return cls(indptr, arcs, edge_ids)
+        kinds = None if relations is None else _relations(relations, len(sources))[edge_ids]
+        return cls(indptr, arcs, edge_ids, kinds)
 
     @classmethod
     def from_csr(
-        cls, indptr: ArrayLike, indices: ArrayLike, weight: ArrayLike, edge_ids: ArrayLike | None = None
+        cls,
+        indptr: ArrayLike,
+        indices: ArrayLike,
+        weight: ArrayLike,
+        edge_ids: ArrayLike | None = None,
+        relations: ArrayLike | None = None,
     ) -> WalkIndex:
         """Index arcs that are sorted by their start node already.
 
@@ -117,6 +150,8 @@ class WalkIndex:
             (A,) weights in [0, 1], kept as float32.
         edge_ids : array_like, optional
             (A,) integers >= 0, the edge of each arc, which arcs may share. Default: the arc's position.
+        relations : array_like, optional
+            (A,) integers in [0, 2^31): the kind of each arc, for `restrict` and for walks along a metapath.
 
         Raises
         ------
@@ -149,12 +184,61 @@ class WalkIndex:
         own = pointers.copy() if np.may_share_memory(pointers, to_numpy(indptr)) else pointers
         if edges is not None and np.may_share_memory(edges, to_numpy(edge_ids)):
             edges = edges.copy()
-        return cls(own, arcs, edges)
+        return cls(own, arcs, edges, None if relations is None else _relations(relations, len(targets)))
+
+    def restrict(self, relations: ArrayLike) -> WalkIndex:
+        """Give the index of the arcs of some relations alone; nodes and edge ids stay the same.
+
+        Parameters
+        ----------
+        relations : array_like
+            Integer relations to keep, each in [0, num_relations).
+
+        Raises
+        ------
+        WalkError
+            If this index has no relations, or one is out of range.
+        """
+        kinds = to_ids(relations, "relations")
+        outside = (kinds < 0) | (kinds >= self.num_relations)
+        if self.relations is None or outside.any():
+            raise WalkError(
+                f"'relations' must be in [0, {self.num_relations}), the relations of this index, but is "
+                f"{kinds.tolist()}: pass those, after giving them to from_edges or from_csr"
+            )
+        kept = np.flatnonzero(np.isin(self.relations, kinds))
+        before = np.zeros(self.num_arcs + 1, dtype=np.int64)
+        np.cumsum(np.bincount(kept, minlength=self.num_arcs), out=before[1:])
+        return WalkIndex(before[self.indptr], self.arcs[kept], self.edge_ids[kept], self.relations[kept])
+
+    def by_relation(self) -> WalkIndex:
+        """Give the index with one row per node and relation, for walks along metapaths; made on first use.
+
+        Row ``node * num_relations + relation`` of its ``indptr`` holds that node's arcs of that relation, in
+        the order they have here.
+        """
+        if self._by_relation is None:
+            count = max(1, self.num_relations)
+            kinds = np.zeros(self.num_arcs, dtype=np.int64) if self.relations is None else self.relations
+            row = np.repeat(np.arange(self.num_nodes, dtype=np.int64), np.diff(self.indptr)) * count + kinds
+            order = np.argsort(row, kind="stable")
+            indptr = np.zeros(self.num_nodes * count + 1, dtype=np.int64)
+            np.cumsum(np.bincount(row, minlength=self.num_nodes * count), out=indptr[1:])
+            kept = None if self.relations is None else self.relations[order]
+            self._by_relation = WalkIndex(
+                indptr, self.arcs[order], self.edge_ids[order], kept, rows_per_node=count
+            )
+        return self._by_relation
 
     @property
     def num_nodes(self) -> int:
         """Number of nodes N."""
-        return len(self.indptr) - 1
+        return (len(self.indptr) - 1) // self.rows_per_node
+
+    @property
+    def num_relations(self) -> int:
+        """Number of relations: one more than the largest, 0 where there are none."""
+        return 0 if self.relations is None or not len(self.relations) else int(self.relations.max()) + 1
 
     @property
     def num_arcs(self) -> int:
@@ -203,45 +287,53 @@ class WalkIndex:
             self._alias_arcs = out
         return self._alias_arcs
 
-    def on_device(self, device: Any, *, weighted: bool, edge_ids: bool) -> dict[str, Any]:
-        """Give the arrays of a walk as tensors on a torch device, copied there once.
+    def neighbors(self) -> np.ndarray:
+        """Targets in ascending order within each row, built on first use: (A,), typed as ``indices``."""
+        if self._neighbors is None:
+            out = np.empty(self.num_arcs, dtype=self.indices.dtype)
+            native = load_native()
+            if native is not None:
+                native.sort_neighbors(self.indptr, as_words(self.arcs), out, resolve_threads(None))
+            else:
+                row = np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
+                out[:] = self.indices[np.lexsort((self.indices, row))]
+            self._neighbors = out
+        return self._neighbors
+
+    def on_device(
+        self, device: Any, name: Literal["offsets", "arcs", "alias_arcs", "neighbors", "edge_ids"]
+    ) -> Any:
+        """Give one array of a walk as a tensor on a torch device, copied there once.
 
         Parameters
         ----------
         device : torch.device
             Where the walk runs.
-        weighted : bool
-            Alias tables instead of plain arcs.
-        edge_ids : bool
-            Edge ids too.
-
-        Returns
-        -------
-        dict
-            ``offsets``, ``arcs`` (64-bit words) and ``edge_ids`` (None where they are not needed).
+        name : str
+            Which array; records come as 64-bit words. Edge ids that are the arcs' positions come as None.
         """
         import torch
 
-        def copy(name: str, array: np.ndarray) -> Any:
-            key = (str(device), name)
-            if key not in self._devices:
-                # Signed views of the same bits: torch knows few unsigned types.
-                signed = array.view(np.int32 if array.dtype.itemsize == 4 else np.int64)
-                self._devices[key] = torch.from_numpy(signed).to(device)
-            return self._devices[key]
-
-        kept = self.stored_edge_ids
-        return {
-            "offsets": copy("offsets", self.offsets),
-            "arcs": copy("alias_arcs", as_words(self.alias_arcs()))
-            if weighted
-            else copy("arcs", as_words(self.arcs)),
-            "edge_ids": copy("edge_ids", kept) if edge_ids and kept is not None else None,
-        }
+        if name == "edge_ids" and self.stored_edge_ids is None:
+            return None
+        key = (str(device), name)
+        if key not in self._devices:
+            array = {
+                "offsets": lambda: self.offsets,
+                "arcs": lambda: as_words(self.arcs),
+                "alias_arcs": lambda: as_words(self.alias_arcs()),
+                "neighbors": self.neighbors,
+                "edge_ids": lambda: self.edge_ids,
+            }[name]()
+            # Signed views of the same bits: torch knows few unsigned types.
+            signed = array.view(np.int32 if array.dtype.itemsize == 4 else np.int64)
+            self._devices[key] = torch.from_numpy(signed).to(device)
+        return self._devices[key]
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without what can be made again, device memory above all."""
-        return {**self.__dict__, "_alias_arcs": None, "_devices": {}}
+        made_again: dict[str, Any] = {"_alias_arcs": None, "_neighbors": None, "_by_relation": None}
+        return {**self.__dict__, **made_again, "_devices": {}}
 
     def __repr__(self) -> str:
         return f"WalkIndex(num_nodes={self.num_nodes}, num_arcs={self.num_arcs})"
@@ -283,3 +375,17 @@ def _edge_ids(edge_ids: ArrayLike, num_arcs: int) -> np.ndarray:
             f"'edge_ids' must not be negative, but position {position} holds {array[position]}: check them"
         )
     return array
+
+
+def _relations(relations: ArrayLike, num_arcs: int) -> np.ndarray:
+    array = to_ids(relations, "relations")
+    if len(array) != num_arcs:
+        raise WalkError(f"'relations' has {len(array)} entries for {num_arcs} arcs: pass one per arc")
+    outside = (array < 0) | (array >= _NARROW_NODES)
+    if outside.any():
+        at = int(np.argmax(outside))
+        raise WalkError(
+            f"'relations' must be in [0, {_NARROW_NODES}), but position {at} holds {array[at]}: number the "
+            "kinds of arcs from 0"
+        )
+    return array.astype(np.int32)

@@ -12,6 +12,7 @@ import numpy as np
 from infoalign_dgl.errors import WalkError
 
 if TYPE_CHECKING:
+    from infoalign_dgl.walks._request import WalkRequest
     from infoalign_dgl.walks.index import WalkIndex
 
 
@@ -61,29 +62,28 @@ def as_words(records: np.ndarray) -> np.ndarray:
 
 
 def walk(
-    index: WalkIndex,
-    seeds: np.ndarray,
-    walk_ids: np.ndarray | None,
+    rows: WalkIndex,
+    request: WalkRequest,
     outputs: tuple[np.ndarray, np.ndarray, np.ndarray | None],
     *,
-    weighted: bool,
-    seed: int,
-    stream: int,
     num_threads: int,
 ) -> tuple[int, int]:
     """Fill ``outputs`` (nodes, alpha, edges or None); give (fault, position), fault 0 where all went well."""
     nodes, alpha, edges = outputs
-    arcs = index.alias_arcs() if weighted else index.arcs
     return require_native().walk(
-        index.offsets,
-        as_words(arcs),
-        None if edges is None else index.stored_edge_ids,
-        index.wide,
-        weighted,
-        seeds,
-        walk_ids,
-        seed,
-        stream,
+        rows.offsets,
+        as_words(rows.alias_arcs() if request.weighted else rows.arcs),
+        None if edges is None else rows.stored_edge_ids,
+        None if request.factors is None else rows.neighbors(),
+        rows.wide,
+        request.weighted,
+        request.factors,
+        request.relations,
+        rows.rows_per_node,
+        request.seeds,
+        request.walk_ids,
+        request.seed,
+        request.stream,
         nodes,
         alpha,
         edges,
@@ -91,30 +91,17 @@ def walk(
     )
 
 
-def walk_cuda(
-    index: WalkIndex,
-    seeds: Any,
-    walk_ids: Any | None,
-    outputs: tuple[Any, Any, Any | None],
-    *,
-    weighted: bool,
-    seed: int,
-    stream: int,
-) -> None:
-    """Fill ``outputs``, CUDA tensors of the device of ``seeds``, on that device's current stream.
+def walk_cuda(rows: WalkIndex, request: WalkRequest, outputs: tuple[Any, Any, Any | None]) -> None:
+    """Fill ``outputs``, CUDA tensors of the device of the request's seeds, on that device's current stream.
 
     Parameters
     ----------
-    index : WalkIndex
+    rows : WalkIndex
         Copied to the device on first use, and kept there.
-    seeds, walk_ids : torch.Tensor
-        (W,) int64 on the device, contiguous and checked.
+    request : WalkRequest
+        Its seeds and walk ids are contiguous tensors of the device, and checked.
     outputs : tuple of torch.Tensor
         nodes (W, L+1) int64, alpha (W, L+1) float32, and edges (W, L) int64 or None.
-    weighted : bool
-        Transition "weight" instead of "uniform".
-    seed, stream : int
-        Key and stream of the random numbers.
 
     Raises
     ------
@@ -125,38 +112,44 @@ def walk_cuda(
 
     native = require_native()
     available, reason = cuda_status()
+    device = request.seeds.device
     if not available:
         raise WalkError(
-            f"'seeds' is on {seeds.device} but CUDA walks cannot run here ({reason}): move it to the CPU"
+            f"'seeds' is on {device} but CUDA walks cannot run here ({reason}): move it to the CPU"
         )
     nodes, alpha, edges = outputs
-    arrays = index.on_device(seeds.device, weighted=weighted, edge_ids=edges is not None)
+    arcs = rows.on_device(device, "alias_arcs" if request.weighted else "arcs")
+    edge_ids = None if edges is None else rows.on_device(device, "edge_ids")
+    neighbors = None if request.factors is None else rows.on_device(device, "neighbors")
+    relations = None if request.relations is None else torch.from_numpy(request.relations).to(device)
 
     def address(tensor: Any | None) -> int:
         return 0 if tensor is None else tensor.data_ptr()
 
     try:
         native.walk_cuda(
-            address(arrays["offsets"]),
-            address(arrays["arcs"]),
-            address(arrays["edge_ids"]),
-            index.num_nodes,
-            index.offsets.dtype == np.int64,
-            index.wide,
-            weighted,
-            address(seeds),
-            address(walk_ids),
-            len(seeds),
-            nodes.shape[1] - 1,
-            seed,
-            stream,
+            address(rows.on_device(device, "offsets")),
+            address(arcs),
+            address(edge_ids),
+            address(neighbors),
+            rows.num_nodes,
+            rows.offsets.dtype == np.int64,
+            rows.wide,
+            request.weighted,
+            request.factors,
+            address(relations),
+            rows.rows_per_node,
+            address(request.seeds),
+            address(request.walk_ids),
+            len(request.seeds),
+            request.length,
+            request.seed,
+            request.stream,
             address(nodes),
             address(alpha),
             address(edges),
-            seeds.device.index,
-            torch.cuda.current_stream(seeds.device).cuda_stream,
+            device.index,
+            torch.cuda.current_stream(device).cuda_stream,
         )
     except RuntimeError as error:
-        raise WalkError(
-            f"the walk failed on {seeds.device} ({error}): try the CPU, or a smaller batch"
-        ) from error
+        raise WalkError(f"the walk failed on {device} ({error}): try the CPU, or a smaller batch") from error

@@ -11,6 +11,7 @@ import numpy as np
 from numba import uint32, uint64
 
 if TYPE_CHECKING:
+    from infoalign_dgl.walks._request import WalkRequest
     from infoalign_dgl.walks.index import WalkIndex
 
 _NO_ARC = 2**32 - 1
@@ -20,11 +21,11 @@ _STEPS_PER_THREAD = 1 << 16
 
 
 @numba.njit(inline="always")
-def _draw(seed: int, stream: int, walk_id: int, step: int) -> tuple[int, int]:
-    """First two words of Philox4x32-10 for one step; every variable stays a 32-bit word held in 64 bits."""
+def _draw(seed: int, stream: int, walk_id: int, step: int, attempt: int) -> tuple[int, int, int]:
+    """First three words of Philox4x32-10; every variable stays a 32-bit word held in 64 bits."""
     low = uint64(0xFFFFFFFF)
     c0, c1 = uint64(walk_id) & low, uint64(walk_id) >> uint64(32)
-    c2, c3 = uint64(step), uint64(stream)
+    c2, c3 = uint64(step) | (uint64(attempt) << uint64(16)), uint64(stream)
     k0, k1 = uint64(seed) & low, uint64(seed) >> uint64(32)
     for _ in range(10):
         product0 = uint64(0xD2511F53) * c0
@@ -35,7 +36,7 @@ def _draw(seed: int, stream: int, walk_id: int, step: int) -> tuple[int, int]:
         c3 = product0 & low
         k0 = (k0 + uint64(0x9E3779B9)) & low
         k1 = (k1 + uint64(0xBB67AE85)) & low
-    return c0, c1
+    return c0, c1, c2
 
 
 @numba.njit(cache=True)
@@ -96,6 +97,83 @@ def build_alias(index: WalkIndex, out: np.ndarray) -> None:
     out["threshold"], out["alias"] = threshold, alias
 
 
+@numba.njit(inline="always")
+def _first_order(
+    first: int, degree: int, columns: tuple[np.ndarray, np.ndarray], r0: int, r1: int
+) -> np.int64:
+    """Arc that two words give, -1 where the row's weights sum to 0; empty ``columns`` mean uniform."""
+    threshold, alias = columns
+    arc = first + np.int64((r0 * uint64(degree)) >> uint64(32))
+    if threshold.shape[0] > 0 and r1 >= uint64(threshold[arc]):
+        taken = np.int64(alias[arc])
+        return np.int64(-1) if taken == _NO_ARC else first + taken
+    return arc
+
+
+@numba.njit(inline="always")
+def _hop(previous: int, neighbors: np.ndarray, target: int) -> int:
+    """0: back to the node before; 1: to one of its neighbours; 2: elsewhere."""
+    if target == previous:
+        return 0
+    at = np.searchsorted(neighbors, target)
+    return 1 if at < neighbors.shape[0] and neighbors[at] == target else 2
+
+
+@numba.njit(inline="always")
+def _draw_from_all(
+    first: int,
+    degree: int,
+    arcs: np.ndarray,
+    columns: tuple[np.ndarray, np.ndarray],
+    previous: tuple[int, np.ndarray],
+    factor: np.ndarray,
+    word: int,
+) -> np.int64:
+    weighted = columns[0].shape[0] > 0
+    total = 0.0
+    for arc in range(first, first + degree):
+        weight = float(arcs[arc].weight) if weighted else 1.0
+        total += weight * factor[_hop(previous[0], previous[1], arcs[arc].target)]
+    aim = float(word >> uint64(11)) * (1.0 / 2.0**53) * total
+    reached = 0.0
+    last = np.int64(-1)
+    for arc in range(first, first + degree):
+        weight = float(arcs[arc].weight) if weighted else 1.0
+        share = weight * factor[_hop(previous[0], previous[1], arcs[arc].target)]
+        if share > 0.0:
+            last = np.int64(arc)
+            reached += share
+            if aim < reached:
+                break
+    return last
+
+
+@numba.njit(inline="always")
+def _second_order(
+    first: int,
+    degree: int,
+    arcs: np.ndarray,
+    columns: tuple[np.ndarray, np.ndarray],
+    previous: tuple[int, np.ndarray],
+    factors: tuple[np.ndarray, np.ndarray],
+    seed: int,
+    stream: int,
+    walk_id: int,
+    step: int,
+) -> np.int64:
+    """Propose arcs until one is accepted; after so many, draw from the sums over all of them."""
+    factor, accept = factors
+    limit = min(max(degree, 8), 65535)
+    for attempt in range(limit):
+        r0, r1, r2 = _draw(seed, stream, walk_id, step, attempt)
+        arc = _first_order(first, degree, columns, r0, r1)
+        if arc < 0 or r2 < accept[_hop(previous[0], previous[1], arcs[arc].target)]:
+            return arc
+    r0, r1, _ = _draw(seed, stream, walk_id, step, limit)
+    word = (r0 << uint64(32)) | r1
+    return _draw_from_all(first, degree, arcs, columns, previous, factor, word)
+
+
 @numba.njit(cache=True, nogil=True)
 def _walk_rows(
     begin: int,
@@ -103,6 +181,10 @@ def _walk_rows(
     indptr: np.ndarray,
     arcs: np.ndarray,
     columns: tuple[np.ndarray, np.ndarray],
+    neighbors: np.ndarray,
+    factors: tuple[np.ndarray, np.ndarray],
+    relations: np.ndarray,
+    rows_per_node: int,
     edge_ids: np.ndarray,
     seeds: np.ndarray,
     walk_ids: np.ndarray,
@@ -112,23 +194,28 @@ def _walk_rows(
     alpha: np.ndarray,
     edges: np.ndarray,
 ) -> None:
-    """Walk rows ``begin`` to ``end``; empty ``columns`` (threshold, alias) mean uniform."""
-    threshold, alias = columns
+    """Walk rows ``begin`` to ``end``; empty ``factors`` mean first-order, empty ``relations`` no metapath."""
     for row in range(begin, end):
         node = seeds[row]
         product = np.float32(1.0)
+        previous, previous_first, previous_last = np.int64(-1), np.int64(0), np.int64(0)
         nodes[row, 0], alpha[row, 0] = node, product
         for step in range(nodes.shape[1] - 1):
             arc = np.int64(-1)
-            degree = np.int64(0)
             if node >= 0:
-                degree = indptr[node + 1] - indptr[node]
-            if degree > 0:
-                r0, r1 = _draw(seed, stream, walk_ids[row], step)
-                arc = indptr[node] + np.int64((r0 * uint64(degree)) >> uint64(32))
-                if threshold.shape[0] > 0 and r1 >= uint64(threshold[arc]):
-                    taken = np.int64(alias[arc])
-                    arc = np.int64(-1) if taken == _NO_ARC else indptr[node] + taken
+                at = node * rows_per_node
+                if relations.shape[0] > 0:
+                    at += relations[step]
+                first, degree = indptr[at], indptr[at + 1] - indptr[at]
+                if degree > 0 and (step == 0 or factors[0].shape[0] == 0):
+                    r0, r1, _ = _draw(seed, stream, walk_ids[row], step, 0)
+                    arc = _first_order(first, degree, columns, r0, r1)
+                elif degree > 0:
+                    came_from = (previous, neighbors[previous_first:previous_last])
+                    arc = _second_order(
+                        first, degree, arcs, columns, came_from, factors, seed, stream, walk_ids[row], step
+                    )
+                previous, previous_first, previous_last = node, first, first + degree
             if arc < 0:
                 node, product = np.int64(-1), np.float32(0.0)
             else:
@@ -138,30 +225,40 @@ def _walk_rows(
                 edges[row, step] = edge_ids[arc] if arc >= 0 else -1
 
 
+def _factors(request: WalkRequest) -> tuple[np.ndarray, np.ndarray]:
+    """Factor of each hop, and the word below which it is accepted; empty for a first-order walk."""
+    if request.factors is None:
+        return np.zeros(0), np.zeros(0, dtype=np.uint64)
+    p, q = request.factors
+    factor = np.array([1.0 / p, 1.0, 1.0 / q])
+    return factor, (factor / factor.max() * _WORD).astype(np.uint64)
+
+
 def walk(
-    index: WalkIndex,
-    seeds: np.ndarray,
-    walk_ids: np.ndarray,
+    rows: WalkIndex,
+    request: WalkRequest,
     outputs: tuple[np.ndarray, np.ndarray, np.ndarray | None],
     *,
-    weighted: bool,
-    seed: int,
-    stream: int,
     num_threads: int,
 ) -> None:
-    """Fill ``outputs`` (nodes, alpha, edges or None) with the walks of ``seeds``, all checked before."""
+    """Fill ``outputs`` (nodes, alpha, edges or None) with the walks of a request whose ids are in range."""
     nodes, alpha, edges = outputs
+    seeds, walk_ids = request.seeds, request.walk_ids
     nothing = np.zeros(0, dtype=np.uint32)
-    table = index.alias_arcs() if weighted else None
+    table = rows.alias_arcs() if request.weighted else None
     arguments: tuple[Any, ...] = (
-        index.indptr,
-        index.arcs,
+        rows.indptr,
+        rows.arcs,
         (nothing, nothing) if table is None else (table["threshold"], table["alias"]),
-        np.zeros(0, dtype=np.int64) if edges is None else index.edge_ids,
+        np.zeros(0, dtype=rows.indices.dtype) if request.factors is None else rows.neighbors(),
+        _factors(request),
+        np.zeros(0, dtype=np.int32) if request.relations is None else request.relations,
+        rows.rows_per_node,
+        np.zeros(0, dtype=np.int64) if edges is None else rows.edge_ids,
         seeds,
-        walk_ids,
-        np.uint64(seed),
-        np.uint32(stream),
+        np.arange(len(seeds), dtype=np.int64) if walk_ids is None else walk_ids,
+        np.uint64(request.seed),
+        np.uint32(request.stream),
         nodes,
         alpha,
         np.zeros((0, 0), dtype=np.int64) if edges is None else edges,

@@ -8,7 +8,6 @@ cumulative product alpha that says how similar each visited node is to the start
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +15,8 @@ import numpy as np
 
 from infoalign_dgl.errors import WalkError
 from infoalign_dgl.walks import native
-from infoalign_dgl.walks._arrays import is_tensor, resolve_threads, to_ids
+from infoalign_dgl.walks._arrays import is_tensor, resolve_threads
+from infoalign_dgl.walks._request import WalkRequest, check_ids, make_request
 
 if TYPE_CHECKING:
     from infoalign_dgl.walks.index import WalkIndex
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 Transition = Literal["uniform", "weight"]
 Backend = Literal["native", "numba", "reference"]
 
-TRANSITIONS = ("uniform", "weight")
 BACKENDS = ("native", "numba", "reference")
-MAX_LENGTH = 2**16 - 1
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,6 +60,10 @@ def random_walks(
     length: int,
     *,
     transition: Transition = "uniform",
+    p: float = 1.0,
+    q: float = 1.0,
+    metapath: Any | None = None,
+    walks_per_seed: int = 1,
     seed: int = 0,
     walk_ids: Any | None = None,
     stream: int = 0,
@@ -79,11 +81,20 @@ def random_walks(
     index : WalkIndex
         The graph.
     seeds : array_like
-        (W,) integer start nodes; a numpy array, a torch tensor (on the CPU or a CUDA device) or a sequence.
+        (S,) integer start nodes; a numpy array, a torch tensor (on the CPU or a CUDA device) or a sequence.
     length : int
         Steps L of each walk, 0 to 65535.
     transition : {"uniform", "weight"}
         Take each arc of a node with the same probability, or in proportion to its weight.
+    p, q : float
+        node2vec's return and in-out parameters, 1e-6 to 1e6: from the second step on, an arc's probability is
+        multiplied by 1/p where it leads back to the node before, by 1 where an arc leads from the node before
+        to where it leads, and by 1/q otherwise, and then normalized. Parallel arcs count each.
+    metapath : array_like, optional
+        Integer relations, at least one: step i takes only arcs of relation ``metapath[i % len(metapath)]``,
+        and a node without one is a dead end. The index must have relations, and p and q be 1.
+    walks_per_seed : int
+        Walks from each seed, side by side in the result: W = S * walks_per_seed.
     seed : int
         Key of the random numbers, 64 bits, unsigned.
     walk_ids : array_like, optional
@@ -106,83 +117,92 @@ def random_walks(
     ------
     WalkError
         If an argument is out of range; its message names the argument and the position.
+
+    References
+    ----------
+    Liu et al. 2024, "Learning Molecular Representation in a Cell", section 3 (walks and alpha). Grover and
+    Leskovec 2016, "node2vec: Scalable Feature Learning for Networks", section 3.2 (p and q). Dong et al.
+    2017, "metapath2vec: Scalable Representation Learning for Heterogeneous Networks", section 3.2.
     """
-    _check_choice("transition", transition, TRANSITIONS)
-    steps = _integer("length", length, MAX_LENGTH)
-    key = _integer("seed", seed, 2**64 - 1)
-    counter = _integer("stream", stream, 2**32 - 1)
     chosen = _choose_backend(backend)
+    request = make_request(
+        index,
+        seeds,
+        length,
+        transition=transition,
+        p=p,
+        q=q,
+        metapath=metapath,
+        walks_per_seed=walks_per_seed,
+        walk_ids=walk_ids,
+        seed=seed,
+        stream=stream,
+    )
     if is_tensor(seeds) and seeds.device.type == "cuda":
-        return _cuda_walks(
-            index, seeds, steps, transition, key, walk_ids, counter, chosen, edges=return_edges
-        )
-    starts = to_ids(seeds, "seeds")
-    names = None if walk_ids is None else to_ids(walk_ids, "walk_ids")
-    if names is not None and names.shape != starts.shape:
-        raise WalkError(
-            f"'seeds' has {len(starts)} entries but 'walk_ids' has {len(names)}: pass one id per seed"
-        )
-    threads = resolve_threads(num_threads)
-    shared: dict[str, Any] = {"weighted": transition == "weight", "seed": key, "stream": counter}
-    nodes = np.empty((len(starts), steps + 1), dtype=np.int64)
-    alpha = np.empty((len(starts), steps + 1), dtype=np.float32)
-    edges = np.empty((len(starts), steps), dtype=np.int64) if return_edges else None
-    if chosen == "native":
-        fault, _ = native.walk(index, starts, names, (nodes, alpha, edges), num_threads=threads, **shared)
-        if fault:
-            _check_walks(index, starts, names)
-    else:
-        _check_walks(index, starts, names)
-        given = np.arange(len(starts), dtype=np.int64) if names is None else names
-        if chosen == "numba":
-            from infoalign_dgl.walks import numba_backend
-
-            numba_backend.walk(index, starts, given, (nodes, alpha, edges), num_threads=threads, **shared)
-        else:
-            from infoalign_dgl.walks import reference
-
-            nodes, alpha, edges = reference.walk(index, starts, given, steps, **shared)
-    result = Walks(nodes, alpha, edges if return_edges else None)
-    return _as_tensors(result) if is_tensor(seeds) else result
-
-
-def _check_walks(index: WalkIndex, seeds: np.ndarray, walk_ids: np.ndarray | None) -> None:
-    outside = (seeds < 0) | (seeds >= index.num_nodes)
-    if outside.any():
-        at = int(np.argmax(outside))
-        raise WalkError(
-            f"'seeds' must hold node ids in [0, {index.num_nodes}), but position {at} holds {seeds[at]}: "
-            "check the ids"
-        )
-    if walk_ids is not None and (walk_ids < 0).any():
-        at = int(np.argmax(walk_ids < 0))
-        raise WalkError(
-            f"'walk_ids' must not be negative, but position {at} holds {walk_ids[at]}: check the ids"
-        )
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise WalkError(f"'{name}' is {value!r}: choose one of {', '.join(choices)}")
-
-
-def _integer(name: str, value: int, most: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise WalkError(f"'{name}' must be an integer, not {value!r}: pass one in [0, {most}]") from None
-    if not 0 <= number <= most:
-        raise WalkError(f"'{name}' must be in [0, {most}], but is {number}: pass one in that range")
-    return number
+        if chosen != "native":
+            raise WalkError(
+                f"'seeds' is on {seeds.device}, where backend '{chosen}' cannot run: use native, or move it"
+            )
+        return _cuda_walks(index, request, edges=return_edges)
+    walks = _cpu_walks(index, request, chosen, num_threads=resolve_threads(num_threads), edges=return_edges)
+    return _as_tensors(walks) if is_tensor(seeds) else walks
 
 
 def _choose_backend(backend: Backend | None) -> Backend:
     if backend is None:
         return "native" if native.load_native() is not None else "numba"
-    _check_choice("backend", backend, BACKENDS)
+    if backend not in BACKENDS:
+        raise WalkError(f"'backend' is {backend!r}: choose one of {', '.join(BACKENDS)}")
     if backend == "native":
         native.require_native()
     return backend
+
+
+def _rows(index: WalkIndex, request: WalkRequest) -> WalkIndex:
+    """Give the index whose rows the request walks on: one per node, or per node and relation."""
+    return index if request.relations is None else index.by_relation()
+
+
+def _cpu_walks(
+    index: WalkIndex, request: WalkRequest, backend: Backend, *, num_threads: int, edges: bool
+) -> Walks:
+    rows = _rows(index, request)
+    count, steps = len(request.seeds), request.length
+    nodes = np.empty((count, steps + 1), dtype=np.int64)
+    alpha = np.empty((count, steps + 1), dtype=np.float32)
+    taken = np.empty((count, steps), dtype=np.int64) if edges else None
+    if backend == "native":
+        fault, _ = native.walk(rows, request, (nodes, alpha, taken), num_threads=num_threads)
+        if fault:
+            check_ids(index.num_nodes, request.seeds, request.walk_ids)
+        return Walks(nodes, alpha, taken)
+    check_ids(index.num_nodes, request.seeds, request.walk_ids)
+    if backend == "numba":
+        from infoalign_dgl.walks import numba_backend
+
+        numba_backend.walk(rows, request, (nodes, alpha, taken), num_threads=num_threads)
+    else:
+        from infoalign_dgl.walks import reference
+
+        nodes, alpha, every_edge = reference.walk(rows, request)
+        taken = every_edge if edges else None
+    return Walks(nodes, alpha, taken)
+
+
+def _cuda_walks(index: WalkIndex, request: WalkRequest, *, edges: bool) -> Walks:
+    import torch
+
+    starts, names = request.seeds, request.walk_ids
+    if ((starts < 0) | (starts >= index.num_nodes)).any() or (names is not None and (names < 0).any()):
+        check_ids(index.num_nodes, starts.cpu().numpy(), None if names is None else names.cpu().numpy())
+    shape = (len(starts), request.length + 1)
+    nodes = torch.empty(shape, dtype=torch.int64, device=starts.device)
+    alpha = torch.empty(shape, dtype=torch.float32, device=starts.device)
+    taken = (
+        torch.empty((shape[0], request.length), dtype=torch.int64, device=starts.device) if edges else None
+    )
+    native.walk_cuda(_rows(index, request), request, (nodes, alpha, taken))
+    return Walks(nodes, alpha, taken)
 
 
 def _as_tensors(walks: Walks) -> Walks:
@@ -190,51 +210,3 @@ def _as_tensors(walks: Walks) -> Walks:
 
     edges = None if walks.edges is None else torch.from_numpy(walks.edges)
     return Walks(torch.from_numpy(walks.nodes), torch.from_numpy(walks.alpha), edges)
-
-
-def _cuda_walks(
-    index: WalkIndex,
-    seeds: Any,
-    length: int,
-    transition: Transition,
-    seed: int,
-    walk_ids: Any | None,
-    stream: int,
-    backend: Backend,
-    *,
-    edges: bool,
-) -> Walks:
-    import torch
-
-    if backend != "native":
-        raise WalkError(
-            f"'seeds' is on {seeds.device}, where backend '{backend}' cannot run: use native, or move it"
-        )
-    starts = _device_ids(seeds, "seeds", seeds.device)
-    names = None if walk_ids is None else _device_ids(walk_ids, "walk_ids", seeds.device)
-    if names is not None and names.shape != starts.shape:
-        raise WalkError(
-            f"'seeds' has {len(starts)} entries but 'walk_ids' has {len(names)}: pass one id per seed"
-        )
-    if ((starts < 0) | (starts >= index.num_nodes)).any() or (names is not None and (names < 0).any()):
-        _check_walks(index, starts.cpu().numpy(), None if names is None else names.cpu().numpy())
-    nodes = torch.empty((len(starts), length + 1), dtype=torch.int64, device=seeds.device)
-    alpha = torch.empty((len(starts), length + 1), dtype=torch.float32, device=seeds.device)
-    taken = torch.empty((len(starts), length), dtype=torch.int64, device=seeds.device) if edges else None
-    weighted = transition == "weight"
-    native.walk_cuda(index, starts, names, (nodes, alpha, taken), weighted=weighted, seed=seed, stream=stream)
-    return Walks(nodes, alpha, taken)
-
-
-def _device_ids(value: Any, name: str, device: Any) -> Any:
-    """Give ids as a contiguous int64 tensor on ``device``, with the same demands as on the CPU."""
-    import torch
-
-    tensor = value if is_tensor(value) else torch.from_numpy(to_ids(value, name))
-    if tensor.ndim != 1:
-        raise WalkError(
-            f"'{name}' must have one dimension, not shape {tuple(tensor.shape)}: pass a flat array of ids"
-        )
-    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
-        raise WalkError(f"'{name}' must hold integers, not {tensor.dtype}: convert it, to int64 say")
-    return tensor.to(device=device, dtype=torch.int64).contiguous()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import warnings
 
@@ -70,3 +71,17 @@ def test_device_walks_equal_the_cpus(transition):
         random_walks(index, torch.tensor([0, 500]).cuda(), 4)
     with pytest.raises(WalkError, match="backend 'numba' cannot run"):
         random_walks(index, seeds.cuda(), 4, backend="numba")
+
+
+def test_a_forked_child_walks_on_threads_of_its_own():
+    """A fork copies no thread: the child must start some, and not wait for those that it has not got."""
+    code = (
+        "import os, sys, numpy as np; from infoalign_dgl.walks import WalkIndex, random_walks;"
+        "index = WalkIndex.from_edges(np.arange(99), np.arange(99) + 1, np.ones(99), 100);"
+        "walk = lambda: random_walks(index, np.arange(99).repeat(3000), 4, num_threads=3).nodes.sum();"
+        "expected = walk(); child = os.fork();"
+        "status = 0 if walk() == expected and len(os.listdir('/proc/self/task')) >= 3 else 1;"
+        "child == 0 and os._exit(status);"
+        "sys.exit(status or os.waitpid(child, 0)[1])"
+    )
+    subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", code], check=True, timeout=60)

@@ -191,7 +191,7 @@ def test_strided_and_narrow_seeds():
         (dict(seeds=[0.5]), "'seeds' must hold integers, not float64"),
         (dict(seeds=[[0]]), r"'seeds' must have one dimension, not shape \(1, 1\)"),
         (dict(seeds=np.array([2**63], dtype=np.uint64)), "'seeds' must fit into int64"),
-        (dict(walk_ids=[0]), "'seeds' has 3 entries but 'walk_ids' has 1"),
+        (dict(walk_ids=[0]), "'walk_ids' has 1 entries for 3 walks"),
         (dict(walk_ids=[0, -5, 1]), "'walk_ids' must not be negative, but position 1 holds -5"),
         (dict(walk_ids=[0.0, 1.0, 2.0]), "'walk_ids' must hold integers"),
         (dict(length=-1), r"'length' must be in \[0, 65535\], but is -1"),
@@ -203,6 +203,12 @@ def test_strided_and_narrow_seeds():
         (dict(stream=2**32), "'stream' must be in"),
         (dict(transition="both"), "'transition' is 'both': choose one of uniform, weight"),
         (dict(num_threads=0), "'num_threads' must be at least 1, not 0"),
+        (dict(walks_per_seed=0), r"'walks_per_seed' must be in \[1, \d+\], but is 0"),
+        (dict(walks_per_seed=2, walk_ids=[0, 1, 2]), "'walk_ids' has 3 entries for 6 walks"),
+        (dict(p=0), r"'p' must be in \[1e-06, 1e\+06\], but is 0"),
+        (dict(q=float("nan")), "'q' must be in .*, but is nan"),
+        (dict(p="2x"), "'p' must be a number, not '2x'"),
+        (dict(metapath=[0]), "'metapath' needs an index with relations"),
     ],
 )
 def test_bad_arguments(backend, change, message):

@@ -62,4 +62,8 @@ template <class Target>
 CsrCheck pack_edges(const int64_t* sources, const int64_t* targets, const float* weights, int64_t num_nodes,
                     int64_t num_edges, int64_t* indptr, Arc<Target>* arcs, int64_t* edge_ids);
 
+/// Fill `out` (num_arcs) with each row's targets in ascending order; duplicates stay.
+template <class Target>
+void sort_neighbors(const int64_t* indptr, const Arc<Target>* arcs, int64_t num_rows, int num_threads, Target* out);
+
 }  // namespace infoalign

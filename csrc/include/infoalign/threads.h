@@ -1,20 +1,22 @@
 /// \file threads.h
-/// Work split over threads; the calling thread takes a share, and one share starts no thread at all.
+/// Work split over threads; the calling thread takes part, and one share starts or wakes no thread at all.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
-#include <exception>
-#include <mutex>
-#include <system_error>
-#include <thread>
-#include <vector>
 
 namespace infoalign {
 
+/// Call `share(context, k)` once for each k in [0, shares), on the calling thread and on those of a pool that the
+/// process keeps. The pool grows to `shares - 1` threads at most; where no more can be started, those there are do all.
+///
+/// Calls may come from several threads at once, and from within a share. A forked child starts a pool of its own. The
+/// first exception of a share is thrown again once all have ended.
+void run_shares(int64_t shares, void (*share)(const void* context, int64_t k), const void* context);
+
 /// Call `body(begin, end)` on contiguous shares of [0, count), at most `threads` at once.
 ///
-/// A share is at least `grain` items. The first exception of a share is thrown again once all have ended.
+/// A share is at least `grain` items.
 template <class Body>
 void parallel_for(int64_t count, int threads, int64_t grain, const Body& body) {
     const int64_t most = std::max<int64_t>(1, count / std::max<int64_t>(1, grain));
@@ -23,28 +25,9 @@ void parallel_for(int64_t count, int threads, int64_t grain, const Body& body) {
         if (count > 0) body(int64_t{0}, count);
         return;
     }
-    std::exception_ptr failure;
-    std::mutex guard;
-    const auto share = [&](int64_t k) {
-        try {
-            body(count * k / shares, count * (k + 1) / shares);
-        } catch (...) {
-            const std::lock_guard<std::mutex> lock(guard);
-            if (!failure) failure = std::current_exception();
-        }
-    };
-    std::vector<std::thread> workers;
-    workers.reserve(static_cast<size_t>(shares - 1));
-    int64_t started = 1;
-    try {
-        for (; started < shares; ++started) workers.emplace_back(share, started);
-    } catch (const std::system_error&) {
-        // No more threads to be had: the calling thread does what is left.
-    }
-    share(0);
-    for (int64_t k = started; k < shares; ++k) share(k);
-    for (std::thread& worker : workers) worker.join();
-    if (failure) std::rethrow_exception(failure);
+    const auto share = [&](int64_t k) { body(count * k / shares, count * (k + 1) / shares); };
+    using Share = decltype(share);
+    run_shares(shares, [](const void* context, int64_t k) { (*static_cast<const Share*>(context))(k); }, &share);
 }
 
 }  // namespace infoalign

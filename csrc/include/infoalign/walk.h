@@ -3,27 +3,40 @@
 ///
 /// The walk of (seed, walk id, stream) is a function of the graph alone: the number of threads, the chunk a walk comes
 /// in and the device it runs on change nothing. Step i of a walk draws one counter; r0 picks a position among the
-/// node's arcs, (r0 * degree) >> 32, and with transition "weight" r1 decides between that arc and its alias.
+/// node's arcs, (r0 * degree) >> 32, and with transition "weight" r1 decides between that arc and its alias. A
+/// second-order walk draws a counter per attempt, and r2 decides whether the arc is accepted.
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "infoalign/csr.h"
 #include "infoalign/macros.h"
 #include "infoalign/philox.h"
+#include "infoalign/second_order.h"
 
 namespace infoalign {
 
 constexpr int64_t kMaxWalkLength = 65535;  // the step number has 16 bits of its counter word
 
-/// A graph to walk on. `arcs` is read with transition "uniform", `alias_arcs` with "weight"; the other may be null.
+/// How arcs are chosen.
+struct Transition {
+    bool weighted;      ///< in proportion to their weight, instead of evenly
+    bool second_order;  ///< and by where the walk came from
+};
+
+/// A graph to walk on. `arcs` is read by uniform walks, `alias_arcs` by weighted ones; the other may be null.
+///
+/// A row is a node's arcs, or, for walks along a metapath, its arcs of one relation: row node * num_relations + relation.
 template <class Offset, class Target>
 struct WalkGraph {
-    const Offset* offsets;  ///< (num_nodes + 1): uint32_t where the number of arcs allows, else int64_t
+    const Offset* offsets;  ///< (num_nodes * num_relations + 1): uint32_t where the number of arcs allows, else int64_t
     const Arc<Target>* arcs;
     const AliasArc<Target>* alias_arcs;
     const int64_t* edge_ids;  ///< (num_arcs), or null where an arc's position is its edge's id
     int64_t num_nodes;
+    int64_t num_relations = 1;
+    const Target* neighbors = nullptr;  ///< (num_arcs) each row's targets, ascending; read by second-order walks only
 };
 
 /// What to walk, and where to write it.
@@ -36,6 +49,8 @@ struct WalkRequest {
     int64_t* nodes;  ///< (num_walks, L + 1), start first; -1 after a dead end
     float* alpha;    ///< (num_walks, L + 1), 1 first; 0 after a dead end
     int64_t* edges;  ///< (num_walks, L) edge ids, -1 after a dead end; or null
+    const int32_t* relations = nullptr;  ///< (L) relation to walk along at each step; null: relation 0
+    SecondOrder order{};                 ///< read by second-order walks only, which take one relation
 };
 
 /// What is wrong with a request.
@@ -67,12 +82,25 @@ INFOALIGN_HD INFOALIGN_INLINE int64_t resolve_alias(const AliasArc<Target>& colu
     return column.alias == kNoArc ? -1 : first + static_cast<int64_t>(column.alias);
 }
 
-/// The arc of one step from `node`, or -1 at a dead end.
+/// The relation of a step.
+INFOALIGN_HD INFOALIGN_INLINE int64_t relation_at(const WalkRequest& request, int64_t step) {
+    return request.relations != nullptr ? request.relations[step] : 0;
+}
+
+/// The records of the arcs that a walk reads.
 template <bool kWeighted, class Offset, class Target>
-INFOALIGN_HD INFOALIGN_INLINE int64_t step_arc(const WalkGraph<Offset, Target>& graph, int64_t node, Random4 random) {
-    const int64_t first = static_cast<int64_t>(graph.offsets[node]);
-    const int64_t degree = static_cast<int64_t>(graph.offsets[node + 1]) - first;
-    if (degree == 0) return -1;
+INFOALIGN_HD INFOALIGN_INLINE auto records_of(const WalkGraph<Offset, Target>& graph) {
+    if constexpr (kWeighted) {
+        return graph.alias_arcs;
+    } else {
+        return graph.arcs;
+    }
+}
+
+/// The arc that one draw gives among `degree` (above 0) arcs from `first` on, or -1 where they have no weight.
+template <bool kWeighted, class Offset, class Target>
+INFOALIGN_HD INFOALIGN_INLINE int64_t propose_arc(const WalkGraph<Offset, Target>& graph, int64_t first, int64_t degree,
+                                                  Random4 random) {
     const int64_t arc = pick_arc(first, degree, random.r0);
     if constexpr (kWeighted) {
         return resolve_alias(graph.alias_arcs[arc], first, arc, random.r1);
@@ -81,31 +109,51 @@ INFOALIGN_HD INFOALIGN_INLINE int64_t step_arc(const WalkGraph<Offset, Target>& 
     }
 }
 
-/// Walk number `position` of a request, on its own: the body of the CUDA kernel, and of the C++ tests of it.
+/// The arc of a second-order step.
 template <bool kWeighted, class Offset, class Target>
+INFOALIGN_HD inline int64_t second_order_arc(const WalkGraph<Offset, Target>& graph, const WalkRequest& request,
+                                             const Previous<Target>& previous, int64_t first, int64_t degree,
+                                             uint64_t walk_id, uint32_t step) {
+    const auto* records = records_of<kWeighted>(graph);
+    const int64_t limit = attempt_limit(degree);
+    for (int64_t attempt = 0; attempt < limit; ++attempt) {
+        const Random4 random = request.random.draw(walk_id, step, static_cast<uint32_t>(attempt));
+        const int64_t arc = propose_arc<kWeighted>(graph, first, degree, random);
+        if (arc < 0 || accepts(request.order, previous, static_cast<int64_t>(records[arc].target), random.r2)) return arc;
+    }
+    return draw_from_all<kWeighted>(request.order, previous, records, first, degree,
+                                    request.random.draw(walk_id, step, static_cast<uint32_t>(limit)));
+}
+
+/// Walk number `position` of a request, on its own: the body of the CUDA kernel, and of the C++ tests of it.
+template <bool kWeighted, bool kSecondOrder, class Offset, class Target>
 INFOALIGN_HD inline void walk_one(const WalkGraph<Offset, Target>& graph, const WalkRequest& request,
                                   int64_t position) {
     const uint64_t walk_id = walk_id_at(request, position);
+    const auto* records = records_of<kWeighted>(graph);
     int64_t* nodes = request.nodes + position * (request.length + 1);
     float* alphas = request.alpha + position * (request.length + 1);
     int64_t node = request.seeds[position];
     float alpha = 1.0f;
+    Previous<Target> previous{-1, nullptr, 0};
     nodes[0] = node;
     alphas[0] = alpha;
     for (int64_t step = 0; step < request.length; ++step) {
-        const int64_t arc =
-            node < 0 ? -1
-                     : step_arc<kWeighted>(graph, node, request.random.draw(walk_id, static_cast<uint32_t>(step)));
-        if (arc < 0) {
-            node = -1;
-            alpha = 0.0f;
-        } else if constexpr (kWeighted) {
-            node = graph.alias_arcs[arc].target;
-            alpha *= graph.alias_arcs[arc].weight;
-        } else {
-            node = graph.arcs[arc].target;
-            alpha *= graph.arcs[arc].weight;
+        int64_t arc = -1;
+        if (node >= 0) {
+            const int64_t row = node * graph.num_relations + relation_at(request, step);
+            const int64_t first = static_cast<int64_t>(graph.offsets[row]);
+            const int64_t degree = static_cast<int64_t>(graph.offsets[row + 1]) - first;
+            const auto number = static_cast<uint32_t>(step);
+            if (degree > 0 && (!kSecondOrder || step == 0)) {
+                arc = propose_arc<kWeighted>(graph, first, degree, request.random.draw(walk_id, number));
+            } else if (degree > 0) {
+                arc = second_order_arc<kWeighted>(graph, request, previous, first, degree, walk_id, number);
+            }
+            if constexpr (kSecondOrder) previous = {node, graph.neighbors + first, degree};
         }
+        node = arc < 0 ? -1 : static_cast<int64_t>(records[arc].target);
+        alpha = arc < 0 ? 0.0f : alpha * records[arc].weight;
         nodes[step + 1] = node;
         alphas[step + 1] = alpha;
         if (request.edges != nullptr) {
@@ -115,13 +163,23 @@ INFOALIGN_HD inline void walk_one(const WalkGraph<Offset, Target>& graph, const 
     }
 }
 
+/// Call `run(weighted, second_order)` with the transition as two std::bool_constant.
+template <class Run>
+void with_transition(Transition transition, const Run& run) {
+    const auto with_order = [&](auto weighted) {
+        transition.second_order ? run(weighted, std::true_type{}) : run(weighted, std::false_type{});
+    };
+    transition.weighted ? with_order(std::true_type{}) : with_order(std::false_type{});
+}
+
 /// Run a request that `check_walks` passed, with at most `num_threads` threads; small requests start none.
 template <class Offset, class Target>
-void walk_cpu(const WalkGraph<Offset, Target>& graph, const WalkRequest& request, bool weighted, int num_threads);
+void walk_cpu(const WalkGraph<Offset, Target>& graph, const WalkRequest& request, Transition transition,
+              int num_threads);
 
 /// Queue a request whose pointers are all device memory on `stream` (a cudaStream_t); throws std::runtime_error.
 template <class Offset, class Target>
-void walk_cuda(const WalkGraph<Offset, Target>& graph, const WalkRequest& request, bool weighted, int device,
+void walk_cuda(const WalkGraph<Offset, Target>& graph, const WalkRequest& request, Transition transition, int device,
                void* stream);
 
 /// Whether a CUDA device can be used, and if not why; never throws, and needs no driver.
