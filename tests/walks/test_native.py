@@ -82,6 +82,6 @@ def test_a_forked_child_walks_on_threads_of_its_own():
         "expected = walk(); child = os.fork();"
         "status = 0 if walk() == expected and len(os.listdir('/proc/self/task')) >= 3 else 1;"
         "child == 0 and os._exit(status);"
-        "sys.exit(status or os.waitpid(child, 0)[1])"
+        "sys.exit(status or os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
     subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", code], check=True, timeout=60)
