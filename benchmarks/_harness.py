@@ -2,35 +2,29 @@
 
 Every entry runs once untimed, then rounds go through all entries one after the other, so that whatever else
 the machine does hits all of them alike. A slow entry leaves after `CAP_SECONDS` of its own; the table says
-how many rounds each had. A call much shorter than `SHORTEST_SECONDS` is repeated within its round and averaged.
+how many rounds each had. A call much shorter than `SHORTEST_SECONDS` is repeated in its round and averaged.
 """
 
 from __future__ import annotations
 
 import gc
-import importlib.metadata
 import json
 import math
 import os
-import platform
 import statistics
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from _machine import describe_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 CAP_SECONDS = 20.0
 SHORTEST_SECONDS = 0.02
-PACKAGES = (
-    "infoalign-dgl", "numpy", "torch", "dgl", "numba", "rdkit",
-    "torch-cluster", "csrgraph", "ensmallen", "FPSim2", "ogb",
-)  # fmt: skip
 # What a peer that does not work with the installed versions raises, as far as any did.
 PEER_ERRORS = (
     ArithmeticError,
@@ -62,6 +56,8 @@ class Entry:
         What runs untimed before, where that is not one ``run`` (it takes long, say).
     facts : callable, optional
         What the last timed run's result says, for the table: takes the result, gives a mapping.
+    scale : float
+        What seconds are multiplied by, where ``run`` does a part of the task only; ``note`` says so.
     """
 
     name: str
@@ -70,6 +66,7 @@ class Entry:
     peer: bool = False
     warm_up: Callable[[], Any] | None = None
     facts: Callable[[Any], Mapping[str, Any]] | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -82,13 +79,14 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that one entry took in each of its rounds."""
+    """Seconds that one entry took in each of its rounds, scaled where it did a part only."""
 
     name: str
     note: str
     warm_up_seconds: float
     seconds: list[float]
     calls_per_round: int
+    scale: float
     facts: dict[str, Any]
 
     @property
@@ -161,20 +159,16 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def limit_threads(threads: int) -> None:
-    """Hold every library to that many threads; to be called before any of them is imported.
-
-    The process keeps that many processors: some libraries start one thread for each that they see.
-    """
-    loaded = {"torch", "dgl", "numba", "ensmallen"} & set(sys.modules)
-    if loaded:
-        raise RuntimeError(f"{', '.join(sorted(loaded))} must not be imported before the threads are limited")
-    usable = sorted(os.sched_getaffinity(0))
-    if threads > len(usable):
-        raise click.BadParameter(f"this process may use {len(usable)} processors", param_hint="--threads")
-    os.sched_setaffinity(0, usable[:threads])
-    for variable in ("OMP", "MKL", "OPENBLAS", "NUMBA", "RAYON"):
-        os.environ[f"{variable}_NUM_THREADS"] = str(threads)
+def data_root_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option that names the real data."""
+    folder = click.Path(exists=True, file_okay=False, path_type=Path)
+    return click.option(
+        "--data-root",
+        type=folder,
+        envvar="INFOALIGN_DATA",
+        show_envvar=True,
+        help="Folder that holds context/ and tasks/.",
+    )(command)
 
 
 def build_peer(names: Sequence[str], build: Callable[[], list[Any]]) -> tuple[list[Any], list[Skipped]]:
@@ -203,13 +197,13 @@ def measure(section: Section, entries: Sequence[Entry], rounds: int) -> None:
             continue
         first = time.perf_counter() - begin
         calls = _calls_per_round(entry)
-        running.append((entry, Timing(entry.name, entry.note, first, [], calls, {})))
+        running.append((entry, Timing(entry.name, entry.note, first, [], calls, entry.scale, {})))
     for number in range(rounds):
         for entry, timing in running:
-            if number and sum(timing.seconds) * timing.calls_per_round > CAP_SECONDS:
+            if number and sum(timing.seconds) * timing.calls_per_round / entry.scale > CAP_SECONDS:
                 continue
             seconds, result = _time(entry, timing.calls_per_round)
-            timing.seconds.append(seconds)
+            timing.seconds.append(seconds * entry.scale)
             if entry.facts is not None:
                 timing.facts.update(entry.facts(result))
             del result
@@ -254,7 +248,7 @@ class Report:
         click.echo(f"{benchmark}: {', '.join(f'{name} {value}' for name, value in settings.items())}")
         click.echo(
             f"{machine['cpu']}, {machine['cores']} cores, {threads} threads, "
-            f"{machine['memory_gib']:.0f} GiB, caches {machine['caches']}, load {machine['load']:.2f} at the start"
+            f"{machine['memory_gib']:.0f} GiB, caches {machine['caches']}; load {machine['load']:.2f} before"
         )
         click.echo(", ".join(f"{name} {version}" for name, version in machine["versions"].items()))
 
@@ -320,56 +314,3 @@ def _seconds(value: float) -> str:
     if value < 1e-3:
         return f"{value * 1e6:>7.1f} us"
     return f"{value * 1e3:>7.2f} ms" if value < 1 else f"{value:>8.2f} s"
-
-
-def describe_machine(threads: int) -> dict[str, Any]:
-    """Give the processor, threads, caches, memory, load, and the versions of what is installed."""
-    caches = []
-    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        level, kind, size = ((folder / name).read_text().strip() for name in ("level", "type", "size"))
-        caches.append(f"L{level}{'i' if kind == 'Instruction' else ''} {size}")
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "cpu": _proc_line("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "caches": ", ".join(caches) or "unknown",
-        "memory_gib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
-        "load": os.getloadavg()[0],
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": versions,
-    }
-
-
-def _proc_line(file: str, key: str) -> str | None:
-    path = Path(file)
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), None)
-
-
-def resident_bytes() -> int:
-    """Memory of this process that is resident now."""
-    return _status_bytes("VmRSS")
-
-
-def peak_bytes() -> int:
-    """Most memory of this process that was resident since it started, or since `reset_peak`."""
-    return _status_bytes("VmHWM")
-
-
-def reset_peak() -> None:
-    """Let `peak_bytes` start anew."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def _status_bytes(key: str) -> int:
-    value = _proc_line("/proc/self/status", key)
-    if value is None:
-        raise RuntimeError(f"/proc/self/status has no {key}: memory can be measured on Linux only")
-    return int(value.split()[0]) * 1024

@@ -1,9 +1,9 @@
 """Random walks of four steps: ours with alpha, and what a user would otherwise install.
 
-Two graphs of a fixed generator (undirected pairs, both ways, a skew in degree, weights in (0, 1]): 277,000 nodes
-with 733,000 arcs, and 3,000,000 nodes with 60,000,000. From each, 500,000 seeds at once and batches of 3,072; a
-call takes other seeds and other random numbers than the one before it. Seeds have at least one arc, so that
-every walk makes all its steps. Peers walk without alpha, which none of them has.
+Two graphs of a fixed generator (undirected pairs, both ways, a skew in degree, weights in (0, 1]): 277,000
+nodes with 733,000 arcs, and 3,000,000 nodes with 60,000,000. From each, 500,000 seeds at once and batches
+of 3,072; a call takes other seeds and other random numbers than the one before it. Seeds have at least one
+arc, so that every walk makes all its steps. Peers walk without alpha, which none of them has.
 
 Run it with::
 
@@ -17,12 +17,12 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
-from _harness import Entry, Ratio, Report, Section, Skipped, common_options, limit_threads, measure
+from _harness import Entry, Ratio, Report, Section, Skipped, common_options, measure
+from _machine import limit_threads
 from _walk_peers import (
     CLUSTER_PUBLIC,
     CLUSTER_RAW,
@@ -37,6 +37,9 @@ from _walk_peers import (
 )
 
 from infoalign_dgl.walks import WalkIndex, random_walks
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SEEDS, BATCH = 500_000, 3_072
 SIZES = {"small": (277_000, 733_000), "large": (3_000_000, 60_000_000)}
@@ -208,7 +211,7 @@ def main(
         degrees = np.diff(graph.index.indptr)
         whole.notes.append(
             f"graph: degree {degrees.mean():.1f} in the mean, {degrees.max():,} at most; drawn and indexed "
-            f"in {indexed:.1f} s, then {aliased:.2f} s for the alias tables, which the first weighted call builds"
+            f"in {indexed:.1f} s; alias tables, which the first weighted call builds, took {aliased:.2f} s"
         )
         report.add(whole)
         report.add(time_batch(graph, walkers, skipped, batch, rounds, full_size=full_size))
