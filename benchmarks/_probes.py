@@ -34,7 +34,7 @@ def _popcount(typing_context: Any, value: Any) -> Any:
 
 
 @numba.njit(parallel=True)
-def _read_lines(table, lines):
+def _read_lines(table: np.ndarray, lines: np.ndarray) -> int:
     total = 0
     for position in numba.prange(len(lines)):
         total += table[lines[position] * 8]
@@ -42,7 +42,7 @@ def _read_lines(table, lines):
 
 
 @numba.njit(parallel=True)
-def _count_common(left, right, passes, threads):
+def _count_common(left: np.ndarray, right: np.ndarray, passes: int, threads: int) -> int:
     total = np.uint64(0)
     for _ in numba.prange(threads):
         found = np.uint64(0)

@@ -123,7 +123,7 @@ def pairs_within_bound(packed: np.ndarray) -> int:
     bits = np.bincount(np.bitwise_count(packed).sum(axis=1, dtype=np.int64), minlength=NUM_BITS + 1)
     least = Fraction(4, 5) ** 2
     total = 0
-    for few in np.flatnonzero(bits[1:]) + 1:
+    for few in (np.flatnonzero(bits[1:]) + 1).tolist():
         most = min(int(few / least), NUM_BITS)
         same = int(bits[few])
         total += same * (same - 1) // 2 + same * int(bits[few + 1 : most + 1].sum())
