@@ -1,11 +1,11 @@
-"""What this machine can do at most: bandwidth, random accesses, fresh pages, popcounts.
+"""What this machine can do at most, the best of a few tries: bandwidth, random accesses, fresh pages,
+popcounts.
 
 Loops are compiled by Numba for this processor, and use as many threads as `_harness.limit_threads` left.
 """
 
 from __future__ import annotations
 
-import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ def _read_lines(table: np.ndarray, lines: np.ndarray) -> int:
 
 
 @numba.njit(parallel=True)
-def _count_common(left: np.ndarray, right: np.ndarray, passes: int, threads: int) -> int:
+def _count_common(left: np.ndarray, right: np.ndarray, passes: int, threads: int) -> Any:
     total = np.uint64(0)
     for _ in numba.prange(threads):
         found = np.uint64(0)
@@ -57,14 +57,14 @@ def _count_common(left: np.ndarray, right: np.ndarray, passes: int, threads: int
     return total
 
 
-def _median_seconds(run: Callable[[], Any]) -> float:
+def _least_seconds(run: Callable[[], Any]) -> float:
     run()
     seconds = []
     for _ in range(_REPEATS):
         begin = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)
+    return min(seconds)
 
 
 def copy_bandwidth(size: int) -> float:
@@ -73,19 +73,19 @@ def copy_bandwidth(size: int) -> float:
 
     source = torch.zeros(max(size // 8, 1), dtype=torch.int64)
     target = torch.zeros_like(source)
-    return 2 * source.nbytes / _median_seconds(lambda: target.copy_(source))
+    return 2 * source.nbytes / _least_seconds(lambda: target.copy_(source))
 
 
 def random_lines(size: int) -> float:
     """Independent reads per second of random 64-byte lines of a table of ``size`` bytes, with all threads."""
     table = np.zeros(max(size // 64, 1) * _WORDS_PER_LINE, dtype=np.int64)
     lines = np.random.default_rng(0).integers(0, len(table) // _WORDS_PER_LINE, 2_000_000)
-    return len(lines) / _median_seconds(lambda: _read_lines(table, lines))
+    return len(lines) / _least_seconds(lambda: _read_lines(table, lines))
 
 
 def fresh_pages(size: int) -> float:
     """Bytes per second of writing into ``size`` bytes that the system has yet to hand out, on one thread."""
-    return size / _median_seconds(lambda: np.empty(size, dtype=np.uint8).fill(1))
+    return size / _least_seconds(lambda: np.empty(size, dtype=np.uint8).fill(1))
 
 
 def popcounts(threads: int) -> float:
@@ -98,5 +98,5 @@ def popcounts(threads: int) -> float:
         * _RESIDENT_WORDS
         * _PASSES
         * threads
-        / _median_seconds(lambda: _count_common(left, right, _PASSES, threads))
+        / _least_seconds(lambda: _count_common(left, right, _PASSES, threads))
     )
