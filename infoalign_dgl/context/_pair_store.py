@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 _SLACK = 1 << 20
+_CHUNK = 1 << 16
 
 
 class PairStore:
     """Collects pairs in any order; where only the ``most`` best may stay, it holds about twice as many.
+
+    Pairs are copied into chunks: small arrays kept one by one, between the large ones that a search frees,
+    would scatter over the heap and keep it from shrinking.
 
     Parameters
     ----------
@@ -20,13 +24,24 @@ class PairStore:
         self.most = most
         self.least_useful = 0.0
         self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._room = 0  # pairs that still fit into the last part
         self._held = 0
 
     def add(self, i: np.ndarray, j: np.ndarray, similarity: np.ndarray) -> None:
         """Add pairs, i < j, of which none was added before."""
-        if len(i):
-            self._parts.append((i, j, similarity))
-            self._held += len(i)
+        done = 0
+        while done < len(i):
+            if not self._room:
+                chunk = (np.empty(_CHUNK, np.int64), np.empty(_CHUNK, np.int64), np.empty(_CHUNK))
+                self._parts.append(chunk)
+                self._room = _CHUNK
+            count = min(self._room, len(i) - done)
+            start = _CHUNK - self._room
+            for column, values in zip(self._parts[-1], (i, j, similarity), strict=True):
+                column[start : start + count] = values[done : done + count]
+            done += count
+            self._room -= count
+        self._held += len(i)
         if self.most is not None and self._held > 2 * self.most + _SLACK:
             self._trim(self.most)
 
@@ -42,7 +57,7 @@ class PairStore:
         if not self._parts:
             nothing = np.zeros(0, dtype=np.int64)
             return nothing, nothing, np.zeros(0, dtype=np.float64)
-        i, j, similarity = (np.concatenate(column) for column in zip(*self._parts, strict=True))
+        i, j, similarity = (np.concatenate(column)[: self._held] for column in zip(*self._parts, strict=True))
         return i, j, similarity
 
     def _trim(self, most: int) -> None:
@@ -56,4 +71,4 @@ class PairStore:
             kept = np.concatenate([above, tied])
             i, j, similarity = i[kept], j[kept], similarity[kept]
             self.least_useful = float(cut)
-        self._parts, self._held = [(i, j, similarity)], len(i)
+        self._parts, self._room, self._held = [(i, j, similarity)], 0, len(i)
