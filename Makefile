@@ -14,6 +14,8 @@ demo: $(VENV)/.installed
 
 test: lint types test-cpp test-python test-dgl2
 
+# The exported number reaches test-cpp, on which test depends: the same tests, and a longer run of the fuzz target.
+test-slow: export FUZZ_RUNS := 4000000
 test-slow: test
 	$(PYTEST) -m slow
 

@@ -149,7 +149,8 @@ CASE(targets_equal_the_double_sum) {
 
 CASE(kernel_bodies_equal_the_cpu_on_odd_numbers) {
     const float infinity = std::numeric_limits<float>::infinity();
-    const float odd[] = {infinity, -infinity, std::numeric_limits<float>::quiet_NaN(), -0.0f, 1e-42f, -0.5f, 3e38f, 1.0f};
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const float odd[] = {infinity, -infinity, nan, -0.0f, 1e-42f, -0.5f, 3e38f, 1.0f};
     for (uint64_t seed = 0; seed < 100; ++seed) {
         graphs::Words words(seed + 1000);
         const int64_t num_walks = 40, steps = 1 + static_cast<int64_t>(seed % 6), columns = 1 + words.below(30);
