@@ -323,6 +323,28 @@ def test_no_basis_loses_a_pair(integers, noise, width, monkeypatch):
         assert similar <= candidate_pairs(rows, least)
 
 
+def test_a_basis_that_stretches_columns_is_accounted_for(monkeypatch):
+    """Columns that agree are shrunk and the others stretched, so the product is below the cosine."""
+    rng = np.random.default_rng(13)
+    agreeing, a, b = np.linalg.qr(rng.normal(size=(40, 3)))[0].T
+    rows = np.stack([np.append(agreeing, a), np.append(agreeing, -0.2 * a + np.sqrt(0.96) * b)])
+    basis = np.diag(np.repeat([0.95, 1.05], 40))
+    plan = _prefilter.Plan(basis, integers=False)
+    monkeypatch.setattr(_prefilter.Prefilter, "_plan", lambda self, threshold: plan)
+    assert candidate_pairs(rows.astype(np.float32), 0.3999) == {(0, 1)}
+
+
+@pytest.mark.parametrize("integers", [False, True])
+def test_the_bound_is_tight_where_codes_are_exact(integers, monkeypatch):
+    """Rows of signs are codes times a scale, so nothing but rounding is added to their product."""
+    rows = np.random.default_rng(14).choice(np.float32([-1, 1]), (1, 64)).repeat(2, axis=0)
+    rows[1, :8] *= -1
+    plan = _prefilter.Plan(np.eye(64), integers=integers)
+    monkeypatch.setattr(_prefilter.Prefilter, "_plan", lambda self, threshold: plan)
+    assert candidate_pairs(rows, 0.75) == {(0, 1)}
+    assert candidate_pairs(rows, 0.75002) == set()
+
+
 @pytest.mark.parametrize("product", ["integers", "basis"])
 def test_without_its_margin_the_product_would_lose_pairs(product, monkeypatch):
     """What the margin is for: pairs just above the threshold whose product of codes is below it."""
