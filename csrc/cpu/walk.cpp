@@ -5,6 +5,7 @@
 
 #include "infoalign/philox_lanes.h"
 #include "infoalign/threads.h"
+#include "infoalign/walk_lanes.h"
 
 namespace infoalign {
 
@@ -14,6 +15,8 @@ namespace {
 constexpr int kFlight = kPhiloxLanes;
 /// Steps worth starting a thread for: below this the start takes longer than the walk.
 constexpr int64_t kStepsPerThread = 1 << 15;
+
+const DrawLanes draw = draw_lanes(best_philox_isa());
 
 /// Walks left over for which the lanes of a draw are not worth filling.
 constexpr int kFewLanes = 8;
@@ -26,8 +29,8 @@ class Flight {
     using Record = std::conditional_t<kWeighted, AliasArc<Target>, Arc<Target>>;
 
 public:
-    Flight(const WalkGraph<Offset, Target>& graph, const WalkRequest& request, DrawLanes draw)
-        : graph_(graph), records_(records_of<kWeighted>(graph)), request_(request), draw_(draw) {
+    Flight(const WalkGraph<Offset, Target>& graph, const WalkRequest& request)
+        : graph_(graph), records_(records_of<kWeighted>(graph)), request_(request) {
         // Walkers at a dead end read record 0 and drop it; a graph without arcs lends one.
         if (graph.offsets[graph.num_nodes * graph.num_relations] == 0) records_ = &nothing_;
     }
@@ -39,7 +42,7 @@ public:
         for (int64_t step = 0; step < request_.length; ++step) {
             find_rows(step);
             if (!kSecondOrder || step == 0) {
-                draw_(request_.random, walk_ids_, static_cast<uint32_t>(step), 0, words_);
+                draw(request_.random, walk_ids_, static_cast<uint32_t>(step), 0, words_);
                 pick();
                 if constexpr (kWeighted) resolve();
             } else {
@@ -156,7 +159,7 @@ private:
         } else {
             uint64_t ids[kFlight] = {};
             for (int at = 0; at < left; ++at) ids[at] = walk_ids_[pending[at]];
-            draw_(request_.random, ids, step, attempt, words_);
+            draw(request_.random, ids, step, attempt, words_);
         }
         for (int at = 0; at < left; ++at) {
             const int k = pending[at];
@@ -199,7 +202,6 @@ private:
     const WalkGraph<Offset, Target> graph_;
     const Record* records_;
     const WalkRequest request_;
-    const DrawLanes draw_;
     const Record nothing_{};
     int64_t begin_ = 0;
     int count_ = 0;
@@ -215,14 +217,13 @@ private:
     LaneWords words_;
 };
 
-template <bool kWeighted, bool kSecondOrder, class Offset, class Target>
-void walk_shares(const WalkGraph<Offset, Target>& graph, const WalkRequest& request, int num_threads) {
-    static const DrawLanes draw = draw_lanes(best_philox_isa());
+/// Call `fly(begin, count)` on all walks, kFlight at a time and in shares for threads.
+template <class Fly>
+void fly_all(const WalkRequest& request, int num_threads, const Fly& fly) {
     const int64_t grain = std::max<int64_t>(kFlight, kStepsPerThread / std::max<int64_t>(1, request.length));
     parallel_for(request.num_walks, num_threads, grain, [&](int64_t begin, int64_t end) {
-        Flight<kWeighted, kSecondOrder, Offset, Target> flight(graph, request, draw);
         for (int64_t at = begin; at < end; at += kFlight) {
-            flight.run(at, static_cast<int>(std::min<int64_t>(kFlight, end - at)));
+            fly(at, static_cast<int>(std::min<int64_t>(kFlight, end - at)));
         }
     });
 }
@@ -241,15 +242,24 @@ WalkCheck check_walks(const WalkRequest& request, int64_t num_nodes) {
 
 template <class Offset, class Target>
 void walk_cpu(const WalkGraph<Offset, Target>& graph, const WalkRequest& request, Transition transition,
-              int num_threads) {
+              int num_threads, WalkIsa isa) {
+    if constexpr (std::is_same_v<Offset, uint32_t> && std::is_same_v<Target, int32_t>) {
+        if (isa == WalkIsa::avx512 && !transition.second_order && graph.num_relations == 1) {
+            const FlyLanes fly = fly_lanes(transition.weighted);
+            return fly_all(request, num_threads, [&](int64_t at, int count) { fly(graph, request, at, count); });
+        }
+    }
     with_transition(transition, [&](auto weighted, auto second_order) {
-        walk_shares<decltype(weighted)::value, decltype(second_order)::value>(graph, request, num_threads);
+        fly_all(request, num_threads, [&](int64_t at, int count) {
+            Flight<decltype(weighted)::value, decltype(second_order)::value, Offset, Target> flight(graph, request);
+            flight.run(at, count);
+        });
     });
 }
 
-template void walk_cpu(const WalkGraph<uint32_t, int32_t>&, const WalkRequest&, Transition, int);
-template void walk_cpu(const WalkGraph<int64_t, int32_t>&, const WalkRequest&, Transition, int);
-template void walk_cpu(const WalkGraph<uint32_t, int64_t>&, const WalkRequest&, Transition, int);
-template void walk_cpu(const WalkGraph<int64_t, int64_t>&, const WalkRequest&, Transition, int);
+template void walk_cpu(const WalkGraph<uint32_t, int32_t>&, const WalkRequest&, Transition, int, WalkIsa);
+template void walk_cpu(const WalkGraph<int64_t, int32_t>&, const WalkRequest&, Transition, int, WalkIsa);
+template void walk_cpu(const WalkGraph<uint32_t, int64_t>&, const WalkRequest&, Transition, int, WalkIsa);
+template void walk_cpu(const WalkGraph<int64_t, int64_t>&, const WalkRequest&, Transition, int, WalkIsa);
 
 }  // namespace infoalign

@@ -65,6 +65,7 @@ void compare(const graphs::Edges& edges, int64_t num_nodes, int64_t num_walks, i
         for (const std::vector<int64_t>* names : {static_cast<const std::vector<int64_t>*>(nullptr),
                                                   static_cast<const std::vector<int64_t>*>(&ids)}) {
             graphs::Output body(num_walks, length), one(num_walks, length), three(num_walks, length);
+            graphs::Output portable(num_walks, length);
             const auto ask = [&](graphs::Output& output) {
                 WalkRequest request = graphs::request(seeds, names, length, 0x123456789ABCDEFull, 7, output);
                 request.order = second_order(8.0, 0.125);
@@ -73,8 +74,10 @@ void compare(const graphs::Edges& edges, int64_t num_nodes, int64_t num_walks, i
             run_kernel_body(graph.view(), ask(body), transition);
             walk_cpu(graph.view(), ask(one), transition, 1);
             walk_cpu(graph.view(), ask(three), transition, 3);
+            walk_cpu(graph.view(), ask(portable), transition, 2, WalkIsa::portable);
             CHECK(body == one);
             CHECK(body == three);
+            CHECK(body == portable);
             check_steps(edges, body, length, transition.weighted);
         }
     }

@@ -172,10 +172,18 @@ void with_transition(Transition transition, const Run& run) {
     transition.weighted ? with_order(std::true_type{}) : with_order(std::false_type{});
 }
 
+/// The instruction sets there are code paths for.
+enum class WalkIsa { portable, avx512 };
+
+/// The best instruction set of this processor.
+WalkIsa best_walk_isa();
+
 /// Run a request that `check_walks` passed, with at most `num_threads` threads; small requests start none.
+///
+/// `isa` is one that this processor has; what it has no code path for takes the portable one.
 template <class Offset, class Target>
 void walk_cpu(const WalkGraph<Offset, Target>& graph, const WalkRequest& request, Transition transition,
-              int num_threads);
+              int num_threads, WalkIsa isa = best_walk_isa());
 
 /// Queue a request whose pointers are all device memory on `stream` (a cudaStream_t); throws std::runtime_error.
 template <class Offset, class Target>
