@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CAP_SECONDS = 20.0
 SHORTEST_SECONDS = 0.02
+LONG_SECONDS = 2.0  # not run once more to see how long it takes
 # What a peer that does not work with the installed versions raises, as far as any did.
 PEER_ERRORS = (
     ArithmeticError,
@@ -182,7 +183,9 @@ def build_peer(names: Sequence[str], build: Callable[[], list[Any]]) -> tuple[li
     return [], [Skipped(name, reason) for name in names]
 
 
-def measure(section: Section, entries: Sequence[Entry], rounds: int) -> None:
+def measure(
+    section: Section, entries: Sequence[Entry], rounds: int, *, cap_seconds: float = CAP_SECONDS
+) -> None:
     """Time the entries in turn, adding to the section's timings and to its skipped ones."""
     running: list[tuple[Entry, Timing]] = []
     for entry in entries:
@@ -196,11 +199,11 @@ def measure(section: Section, entries: Sequence[Entry], rounds: int) -> None:
             section.skipped.append(Skipped(entry.name, f"does not work here: {_first_line(error)}"))
             continue
         first = time.perf_counter() - begin
-        calls = _calls_per_round(entry)
+        calls = _calls_per_round(entry) if first < LONG_SECONDS else 1
         running.append((entry, Timing(entry.name, entry.note, first, [], calls, entry.scale, {})))
     for number in range(rounds):
         for entry, timing in running:
-            if number and sum(timing.seconds) * timing.calls_per_round / entry.scale > CAP_SECONDS:
+            if number and sum(timing.seconds) * timing.calls_per_round / entry.scale > cap_seconds:
                 continue
             seconds, result = _time(entry, timing.calls_per_round)
             timing.seconds.append(seconds * entry.scale)

@@ -9,7 +9,7 @@ Run it with::
 
     python benchmarks/walks.py --graph both --json walks.json
 
-The large graph wants about 10 GiB with all peers installed.
+The large graph wants about 9 GiB with all peers installed.
 """
 
 from __future__ import annotations
