@@ -17,11 +17,23 @@ def is_tensor(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def to_numpy(value: Any) -> np.ndarray:
-    """Give ``value`` as a numpy array, sharing memory where that is possible."""
-    if is_tensor(value):
-        return value.detach().cpu().numpy()
-    return np.asarray(value)
+def to_numpy(value: Any, name: str) -> np.ndarray:
+    """Give ``value`` as a numpy array, sharing memory where that is possible.
+
+    Raises
+    ------
+    WalkError
+        If it cannot be one: rows of several lengths, for instance, or a sparse tensor.
+    """
+    try:
+        if not is_tensor(value):
+            return np.asarray(value)
+        tensor = value.detach().cpu()
+        # The one type of numbers that numpy lacks and float32 holds exactly.
+        return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition(".")[0].partition("\n")[0]
+        raise WalkError(f"'{name}' cannot be read as an array ({reason}): pass a flat, dense one") from error
 
 
 def to_ids(value: Any, name: str) -> np.ndarray:
@@ -32,7 +44,7 @@ def to_ids(value: Any, name: str) -> np.ndarray:
     WalkError
         If ``value`` is not one-dimensional, or not of an integer type.
     """
-    array = to_numpy(value)
+    array = to_numpy(value, name)
     if array.ndim != 1:
         raise WalkError(
             f"'{name}' must have one dimension, not shape {tuple(array.shape)}: pass a flat array of ids"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _NARROW_NODES = 2**31
 _NARROW_ARCS = 2**32
+_MOST_NODES = 2**59
 
 
 class WalkIndex:
@@ -181,8 +182,8 @@ class WalkIndex:
         values = {"indptr": pointers, "indices": targets, "weight": weights}
         _packing.raise_fault(fault, values, count, target_name="indices")
         # A copy where the caller's own array came through: writing to it later must not break the index.
-        own = pointers.copy() if np.may_share_memory(pointers, to_numpy(indptr)) else pointers
-        if edges is not None and np.may_share_memory(edges, to_numpy(edge_ids)):
+        own = pointers.copy() if np.may_share_memory(pointers, to_numpy(indptr, "indptr")) else pointers
+        if edges is not None and np.may_share_memory(edges, to_numpy(edge_ids, "edge_ids")):
             edges = edges.copy()
         return cls(own, arcs, edges, None if relations is None else _relations(relations, len(targets)))
 
@@ -348,18 +349,23 @@ def _node_count(num_nodes: int) -> int:
         ) from None
     if count < 0:
         raise WalkError(f"'num_nodes' must not be negative, but is {count}: pass the number of nodes")
+    if count >= _MOST_NODES:
+        raise WalkError(
+            f"'num_nodes' must be below 2^59, or no memory could hold an offset for each, but is {count}: "
+            "check it"
+        )
     return count
 
 
 def _weights(weight: ArrayLike) -> np.ndarray:
-    array = to_numpy(weight)
+    array = to_numpy(weight, "weight")
     if array.ndim != 1:
         raise WalkError(
             f"'weight' must have one dimension, not shape {tuple(array.shape)}: pass one weight per arc"
         )
     if array.dtype.kind not in "fiub":
         raise WalkError(f"'weight' must hold numbers, not {array.dtype}: pass one weight in [0, 1] per arc")
-    if array.dtype == np.float64:
+    if array.dtype.kind == "f" and array.dtype.itemsize > 4:
         # Rounding to float32 would let 1 + 1e-9 pass as 1.
         _packing.raise_fault(_packing.first_bad_weight(array), {"weight": array}, 0, target_name="dst")
     return np.ascontiguousarray(array, dtype=np.float32)

@@ -94,7 +94,7 @@ def collapse_targets(
     arguments = {"nodes": nodes, "alpha": alpha, "row_index": row_index, "values": values}
     device = _common_device(arguments)
     on_device = device is not None and device.type == "cuda"
-    given = {name: value if is_tensor(value) else np.asarray(value) for name, value in arguments.items()}
+    given = {name: value if is_tensor(value) else to_numpy(value, name) for name, value in arguments.items()}
     _check_walked(given["nodes"], given["alpha"], given["row_index"])
     dim = _check_values(given["values"], num_bits)
     threads = resolve_threads(num_threads)
@@ -187,13 +187,9 @@ def _check_values(values: Any, num_bits: int | None) -> int:
 
 
 def _host_arguments(given: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    alpha = given["alpha"]
-    if is_tensor(alpha):
-        alpha = alpha.float()  # numpy lacks some of torch's types
     types = {"nodes": np.int64, "alpha": np.float32, "row_index": np.int64, "values": None}
     nodes, weights, row_index, values = (
-        np.ascontiguousarray(to_numpy(alpha if name == "alpha" else given[name]), dtype=dtype)
-        for name, dtype in types.items()
+        np.ascontiguousarray(to_numpy(given[name], name), dtype=dtype) for name, dtype in types.items()
     )
     _check_fits(given, {"nodes": nodes, "row_index": row_index})
     return nodes, weights, row_index, values
