@@ -34,12 +34,13 @@ EDGE_TYPES: tuple[tuple[str, str, str], ...] = (
     ("gene_expression", "similar", "gene_expression"),
     ("morphology", "similar", "morphology"),
 )
+EdgeType = str | tuple[str, str, str]
 DIRECTED = {("gene", "regulates", "gene")}  # a pair and its reverse are two edges only here
 FINGERPRINT = "fingerprint"
 _VERSIONED = ("dgl", "numpy", "pandas", "rdkit", "torch")
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     Edges = Mapping[tuple[str, str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
@@ -155,9 +156,13 @@ class ContextGraph:
         return src.numpy(), dst.numpy(), self.heterograph.edges[kind].data["weight"].numpy()
 
     def walk_index(
-        self, *, respect_direction: bool = False, exclude_nodes: np.ndarray | None = None
+        self,
+        *,
+        respect_direction: bool = False,
+        exclude_nodes: np.ndarray | None = None,
+        edge_types: Sequence[EdgeType] | None = None,
     ) -> WalkIndex:
-        """Compress the union of all edge types over global node ids into a walk index.
+        """Compress the union of edge types over global node ids into a walk index.
 
         Parameters
         ----------
@@ -165,44 +170,66 @@ class ContextGraph:
             Leave out the arcs against an edge's direction.
         exclude_nodes : np.ndarray or None
             Global ids; arcs that touch them are left out.
+        edge_types : sequence or None
+            Which types to walk along: canonical ones, or names that stand for all types so called. Default:
+            all.
 
         Returns
         -------
         WalkIndex
             Forward arcs of all edges in global edge order, then their reverses, which carry the same edge id.
+            Relation r of an arc is ``EDGE_TYPES[r]``.
+
+        Raises
+        ------
+        GraphError
+            If an edge type is unknown.
         """
         offsets = self.node_offsets
         parts = [(self.edges(kind), offsets[kind[0]], offsets[kind[2]]) for kind in EDGE_TYPES]
         src = np.concatenate([edges[0] + first for edges, first, _ in parts])
         dst = np.concatenate([edges[1] + second for edges, _, second in parts])
         weight = np.concatenate([edges[2] for edges, _, _ in parts])
+        relation = np.repeat(np.arange(len(parts)), [len(edges[0]) for edges, _, _ in parts])
         ids = np.arange(len(src), dtype=np.int64)
         if not respect_direction:
             src, dst = np.concatenate([src, dst]), np.concatenate([dst, src])
-            weight, ids = np.tile(weight, 2), np.tile(ids, 2)
+            weight, relation, ids = np.tile(weight, 2), np.tile(relation, 2), np.tile(ids, 2)
+        keep = np.ones(len(src), bool)
         if exclude_nodes is not None:
             out = np.zeros(self.total_nodes, bool)
             out[np.asarray(exclude_nodes, np.int64)] = True
-            keep = ~(out[src] | out[dst])
-            src, dst, weight, ids = src[keep], dst[keep], weight[keep], ids[keep]
-        order = np.argsort(src, kind="stable")
+            keep &= ~(out[src] | out[dst])
+        if edge_types is not None:
+            keep &= np.isin(relation, [r for entry in edge_types for r in _relations_of(entry)])
+        order = np.flatnonzero(keep)[np.argsort(src[keep], kind="stable")]
         indptr = np.zeros(self.total_nodes + 1, np.int64)
-        np.cumsum(np.bincount(src, minlength=self.total_nodes), out=indptr[1:])
-        return WalkIndex.from_csr(indptr, dst[order], weight[order], ids[order])
+        np.cumsum(np.bincount(src[order], minlength=self.total_nodes), out=indptr[1:])
+        return WalkIndex.from_csr(indptr, dst[order], weight[order], ids[order], relation[order])
 
     @cached_property
     def _both_ways(self) -> WalkIndex:
         return self.walk_index()
 
-    def walks(self, seeds: np.ndarray | torch.Tensor, length: int = 4, **kwargs: Any) -> Walks:
+    def walks(
+        self,
+        seeds: np.ndarray | torch.Tensor,
+        length: int = 4,
+        *,
+        metapath: Sequence[EdgeType] | None = None,
+        **kwargs: Any,
+    ) -> Walks:
         """Walk from the seeds, both ways along every edge.
 
         Parameters
         ----------
         seeds : np.ndarray or torch.Tensor
-            Shape (W,), int64 global ids; a molecule's local id is its global id.
+            Shape (S,), int64 global ids; a molecule's local id is its global id.
         length : int
             Steps L per walk.
+        metapath : sequence or None
+            Edge type of each step, over and over: canonical ones, or names that only one type has. To walk
+            along some types in any order, take ``random_walks`` on ``walk_index(edge_types=...)``.
         **kwargs
             As for :func:`infoalign_dgl.walks.random_walks`.
 
@@ -210,8 +237,26 @@ class ContextGraph:
         -------
         Walks
             ``nodes`` (W, L+1) int64 and ``alpha`` (W, L+1) float32.
+
+        Raises
+        ------
+        GraphError
+            If an edge type is unknown or has no edges, or a name is that of several.
         """
+        if metapath is not None:
+            kwargs["metapath"] = [self._step_relation(entry) for entry in metapath]
         return random_walks(self._both_ways, seeds, length, **kwargs)
+
+    def _step_relation(self, entry: EdgeType) -> int:
+        found = _relations_of(entry)
+        if len(found) > 1:
+            raise GraphError(
+                f"'metapath' names '{entry}', which several edge types are called: say which of "
+                f"{[EDGE_TYPES[r] for r in found]}"
+            )
+        if self.heterograph.num_edges(EDGE_TYPES[found[0]]) == 0:
+            raise GraphError(f"'metapath' names {EDGE_TYPES[found[0]]}, of which this graph has no edges")
+        return found[0]
 
     def row_index(self, space: str) -> np.ndarray:
         """Row in a feature space by global node id, shape (total nodes,), int64, -1 where a node has none.
@@ -317,6 +362,15 @@ def package_versions() -> dict[str, str]:
     """Versions of this package and of those whose results a graph depends on."""
     found = {name: importlib.metadata.version(name) for name in _VERSIONED}
     return {"infoalign-dgl": __version__, **found}
+
+
+def _relations_of(entry: EdgeType) -> list[int]:
+    """Positions in ``EDGE_TYPES`` of a canonical type, or of all types of a name."""
+    given = entry if isinstance(entry, str) else tuple(entry)
+    found = [r for r, kind in enumerate(EDGE_TYPES) if given in (kind, kind[1])]
+    if not found:
+        raise GraphError(f"unknown edge type {entry!r}: use one of {list(EDGE_TYPES)}, or a name in them")
+    return found
 
 
 def _int64(ids: np.ndarray) -> torch.Tensor:

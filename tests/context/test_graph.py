@@ -137,6 +137,58 @@ def test_walks_are_those_of_the_walk_index(graph):
     np.testing.assert_array_equal(graph.walks(seeds, 3, seed=9, stream=2).nodes, expected.nodes)
 
 
+def test_walks_along_some_edge_types_only(graph):
+    """Edge ids are global over the types in order, so they say which type a step took."""
+    ends = np.cumsum([graph.num_edges[kind] for kind in EDGE_TYPES])
+
+    def types_taken(walks):
+        return {EDGE_TYPES[np.searchsorted(ends, e, side="right")] for e in walks.edges.ravel() if e >= 0}
+
+    genes = 30 + np.arange(graph.num_nodes["gene"])
+    index = graph.walk_index(edge_types=["similar", ("gene", "interacts", "gene")])
+    taken = types_taken(random_walks(index, np.arange(58), 3, walks_per_seed=50, return_edges=True))
+    assert taken == {kind for kind in EDGE_TYPES if kind[1] == "similar"} | {("gene", "interacts", "gene")}
+
+    walks = graph.walks(
+        genes,
+        4,
+        metapath=["binds", ("molecule", "similar", "molecule")],
+        walks_per_seed=20,
+        return_edges=True,
+    )
+    kinds = [types_taken(type(walks)(walks.nodes, walks.alpha, walks.edges[:, [step]])) for step in range(4)]
+    binds, similar = {("molecule", "binds", "gene")}, {("molecule", "similar", "molecule")}
+    assert kinds == [
+        binds,
+        similar,
+        binds,
+        set(),
+    ]  # the third step ends at a gene, where "similar" is a dead end
+    assert (walks.nodes[:, 1] < 30).all()  # from a gene, the edge is walked backwards
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (dict(metapath=["bind"]), "unknown edge type 'bind': use one of .*'binds'"),
+        (dict(metapath=["similar"]), "'metapath' names 'similar', which several edge types are called"),
+        (dict(metapath=[("gene", "binds", "molecule")]), "unknown edge type"),
+    ],
+)
+def test_metapaths_that_mean_nothing(graph, call, message):
+    with pytest.raises(GraphError, match=message):
+        graph.walks([0], 3, **call)
+    with pytest.raises(GraphError, match="unknown edge type 'bind'"):
+        graph.walk_index(edge_types=["bind"])
+
+
+def test_a_metapath_along_no_edges(make_graph, edges):
+    empty = {kind: tuple(part[:0] for part in table) for kind, table in edges.items() if kind[1] == "binds"}
+    graph = make_graph({**edges, **empty})
+    with pytest.raises(GraphError, match=r"'metapath' names .*binds.* of which this graph has no edges"):
+        graph.walks([0], 3, metapath=["binds"])
+
+
 @pytest.mark.parametrize("float16", [False, True])
 def test_save_and_load(make_graph, edges, tmp_path, float16):
     rng = np.random.default_rng(3)  # edges in no order, as nothing promises one
