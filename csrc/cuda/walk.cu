@@ -1,10 +1,6 @@
-#include <cuda_runtime.h>
-
-#include <algorithm>
-#include <stdexcept>
-#include <string>
-
 #include "infoalign/walk.h"
+
+#include "launch.h"
 
 namespace infoalign {
 
@@ -20,28 +16,20 @@ __global__ void walk_kernel(WalkGraph<Offset, Target> graph, WalkRequest request
     }
 }
 
-void check(cudaError_t status, const char* what) {
-    if (status != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(status));
-}
-
 }  // namespace
 
 template <class Offset, class Target>
 void walk_cuda(const WalkGraph<Offset, Target>& graph, const WalkRequest& request, Transition transition, int device,
                void* stream) {
     if (request.num_walks == 0) return;
-    int before = 0;
-    check(cudaGetDevice(&before), "cudaGetDevice");
-    check(cudaSetDevice(device), "cudaSetDevice");
-    const int64_t blocks = std::min<int64_t>((request.num_walks + kBlock - 1) / kBlock, 1 << 20);
-    const auto queue = static_cast<cudaStream_t>(stream);
-    with_transition(transition, [&](auto weighted, auto second_order) {
-        walk_kernel<decltype(weighted)::value, decltype(second_order)::value>
-            <<<static_cast<unsigned>(blocks), kBlock, 0, queue>>>(graph, request);
+    launch_on(device, "the walks could not be started", [&] {
+        const unsigned blocks = grid_blocks(request.num_walks, kBlock);
+        const auto queue = static_cast<cudaStream_t>(stream);
+        with_transition(transition, [&](auto weighted, auto second_order) {
+            walk_kernel<decltype(weighted)::value, decltype(second_order)::value>
+                <<<blocks, kBlock, 0, queue>>>(graph, request);
+        });
     });
-    const cudaError_t launched = cudaGetLastError();
-    check(cudaSetDevice(before), "cudaSetDevice");
-    check(launched, "the walk kernel could not be started");
 }
 
 CudaStatus cuda_status() {
