@@ -43,8 +43,9 @@ Fault pack_csr_as(const Flat<const int64_t>& indptr, const Flat<const int64_t>& 
                   const Flat<const float>& weight, Flat<uint64_t>& arcs) {
     require_records<Arc<Target>>(arcs.size(), indices.size(), "arcs has the wrong size");
     const nb::gil_scoped_release release;
-    const CsrCheck check = pack_csr(indptr.data(), indices.data(), weight.data(), static_cast<int64_t>(indptr.size()) - 1,
-                                    static_cast<int64_t>(indices.size()), reinterpret_cast<Arc<Target>*>(arcs.data()));
+    const CsrCheck check =
+        pack_csr(indptr.data(), indices.data(), weight.data(), static_cast<int64_t>(indptr.size()) - 1,
+                 static_cast<int64_t>(indices.size()), reinterpret_cast<Arc<Target>*>(arcs.data()));
     return {static_cast<int>(check.fault), check.position};
 }
 

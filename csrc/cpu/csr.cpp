@@ -37,7 +37,7 @@ CsrCheck pack_csr(const int64_t* indptr, const int64_t* targets, const float* we
     for (int64_t arc = 0; arc < num_arcs; ++arc) {
         const CsrFault fault = check_arc(targets[arc], weights[arc], num_nodes);
         if (fault != CsrFault::none) return {fault, arc};
-        arcs[arc] = {static_cast<Target>(targets[arc]), weights[arc]};
+        arcs[arc] = {static_cast<Target>(targets[arc]), weights[arc] + 0.0f};
     }
     return {};
 }
@@ -63,7 +63,7 @@ CsrCheck pack_edges(const int64_t* sources, const int64_t* targets, const float*
     indptr[num_nodes] = total;
     for (int64_t edge = 0; edge < num_edges; ++edge) {
         const int64_t arc = cursor[static_cast<size_t>(sources[edge])]++;
-        arcs[arc] = {static_cast<Target>(targets[edge]), weights[edge]};
+        arcs[arc] = {static_cast<Target>(targets[edge]), weights[edge] + 0.0f};
         edge_ids[arc] = edge;
     }
     return {};

@@ -98,7 +98,8 @@ void BitTable::fold_rows() {
                 const int64_t offset = position - group_start_[group];
                 uint64_t* block = fold.data() + (block_start_[group] + offset / kLanes) * width * kLanes;
                 for (int64_t w = 0; w < num_words_; ++w) {
-                    block[(w % width) * kLanes + offset % kLanes] ^= words_[static_cast<size_t>(position * num_words_ + w)];
+                    const uint64_t word = words_[static_cast<size_t>(position * num_words_ + w)];
+                    block[(w % width) * kLanes + offset % kLanes] ^= word;
                 }
             }
         }

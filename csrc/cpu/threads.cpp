@@ -52,7 +52,7 @@ private:
     std::exception_ptr failure_;
 };
 
-/// Threads that wait for jobs. It is never destroyed, so that a thread still waiting when the process ends does no harm.
+/// Threads that wait for jobs. It is never destroyed, so that one still waiting when the process ends does no harm.
 class Pool {
 public:
     /// Offer a job to `helpers` threads.
@@ -105,9 +105,9 @@ Pool& pool() {
 
 }  // namespace
 
-void run_shares(int64_t shares, void (*share)(const void* context, int64_t k), const void* context) {
+void run_shares(int64_t shares, int64_t threads, void (*share)(const void* context, int64_t k), const void* context) {
     const auto job = std::make_shared<Job>(shares, share, context);
-    pool().offer(job, shares - 1);
+    pool().offer(job, threads - 1);
     job->take_part();
     job->wait();
 }

@@ -217,14 +217,15 @@ private:
     LaneWords words_;
 };
 
-/// Call `fly(begin, count)` on all walks, kFlight at a time and in shares for threads.
-template <class Fly>
-void fly_all(const WalkRequest& request, int num_threads, const Fly& fly) {
+/// Call `fly(begin, count)` on all walks, kFlight at a time and in shares for threads, and `end()` after each share.
+template <class Fly, class End>
+void fly_all(const WalkRequest& request, int num_threads, const Fly& fly, const End& end_share) {
     const int64_t grain = std::max<int64_t>(kFlight, kStepsPerThread / std::max<int64_t>(1, request.length));
     parallel_for(request.num_walks, num_threads, grain, [&](int64_t begin, int64_t end) {
         for (int64_t at = begin; at < end; at += kFlight) {
             fly(at, static_cast<int>(std::min<int64_t>(kFlight, end - at)));
         }
+        end_share();
     });
 }
 
@@ -246,14 +247,14 @@ void walk_cpu(const WalkGraph<Offset, Target>& graph, const WalkRequest& request
     if constexpr (std::is_same_v<Offset, uint32_t> && std::is_same_v<Target, int32_t>) {
         if (isa == WalkIsa::avx512 && !transition.second_order && graph.num_relations == 1) {
             const FlyLanes fly = fly_lanes(transition.weighted);
-            return fly_all(request, num_threads, [&](int64_t at, int count) { fly(graph, request, at, count); });
+            return fly_all(
+                request, num_threads, [&](int64_t at, int count) { fly(graph, request, at, count); }, end_lanes);
         }
     }
     with_transition(transition, [&](auto weighted, auto second_order) {
-        fly_all(request, num_threads, [&](int64_t at, int count) {
-            Flight<decltype(weighted)::value, decltype(second_order)::value, Offset, Target> flight(graph, request);
-            flight.run(at, count);
-        });
+        using ThisFlight = Flight<decltype(weighted)::value, decltype(second_order)::value, Offset, Target>;
+        fly_all(
+            request, num_threads, [&](int64_t at, int count) { ThisFlight(graph, request).run(at, count); }, [] {});
     });
 }
 

@@ -24,7 +24,10 @@ namespace {
 
 constexpr int kVector = 8;  // walkers in one register of 64-bit lanes
 constexpr int kWalkers = kPhiloxLanes;
+constexpr int kColumns = 8;  // columns of the result that are turned into rows together
 constexpr int64_t kShortRow = 16;
+/// Of a graph this large most reads go to main memory, and asking for them early pays.
+constexpr int64_t kFarBytes = 32 << 20;
 /// Results of this many bytes fall out of the caches before they are read: they go past them.
 constexpr int64_t kManyBytes = 4 << 20;
 
@@ -33,11 +36,11 @@ const DrawLanes draw = draw_lanes(best_philox_isa());
 /// The state of a flight: node and arc are -1 at a dead end, and in lanes without a walker.
 struct alignas(64) Lanes {
     uint64_t walk_id[kWalkers];
-    int64_t node[kWalkers];
     int64_t first[kWalkers];
     int64_t arc[kWalkers];
-    float alpha[kWalkers];
     LaneWords words;
+    int64_t node[kColumns][kWalkers];  ///< the last columns of the result, column by column
+    float alpha[kColumns][kWalkers];
 };
 
 INFOALIGN_AVX512 inline __m512i load8(const int64_t* from) { return _mm512_load_si512(from); }
@@ -47,8 +50,8 @@ INFOALIGN_AVX512 inline __m512i widen8(const uint32_t* from) {
 }
 
 /// Choose each walker's arc, or its alias column: both ends of a row come in one load, since they lie side by side.
-INFOALIGN_AVX512 inline void pick8(const uint32_t* offsets, Lanes& lanes, int at) {
-    const __m512i node = load8(lanes.node + at);
+INFOALIGN_AVX512 inline void pick8(const uint32_t* offsets, const int64_t* nodes, Lanes& lanes, int at) {
+    const __m512i node = load8(nodes + at);
     const __mmask8 there = _mm512_cmpge_epi64_mask(node, _mm512_setzero_si512());
     const __m512i ends = _mm512_mask_i64gather_epi64(_mm512_setzero_si512(), there, node, offsets, 4);
     const __m512i first = _mm512_and_si512(ends, _mm512_set1_epi64(0xFFFFFFFF));
@@ -75,9 +78,9 @@ INFOALIGN_AVX512 inline void resolve8(const uint64_t* words, Lanes& lanes, int a
     _mm512_store_si512(lanes.arc + at, _mm512_mask_mov_epi64(taken, dead, none));
 }
 
-/// Go along each walker's arc: target and weight come in one load.
+/// Go along each walker's arc from one column to the next: target and weight come in one load.
 template <class Record>
-INFOALIGN_AVX512 inline void move8(const Record* records, Lanes& lanes, int at) {
+INFOALIGN_AVX512 inline void move8(const Record* records, Lanes& lanes, int from, int to, int at) {
     const __m512i none = _mm512_set1_epi64(-1);
     const __m512i arc = load8(lanes.arc + at);
     const __mmask8 alive = _mm512_cmpneq_epi64_mask(arc, none);
@@ -86,13 +89,71 @@ INFOALIGN_AVX512 inline void move8(const Record* records, Lanes& lanes, int at) 
     const __m512i record = _mm512_mask_i64gather_epi64(_mm512_setzero_si512(), alive, word, records, 8);
     const __m512i target = _mm512_srai_epi64(_mm512_slli_epi64(record, 32), 32);
     const __m256 weight = _mm256_castsi256_ps(_mm512_cvtepi64_epi32(_mm512_srli_epi64(record, 32)));
-    _mm512_store_si512(lanes.node + at, _mm512_mask_mov_epi64(none, alive, target));
-    _mm256_store_ps(lanes.alpha + at, _mm256_maskz_mul_ps(alive, _mm256_load_ps(lanes.alpha + at), weight));
+    const __m256 alpha = _mm256_load_ps(lanes.alpha[from] + at);
+    _mm512_store_si512(lanes.node[to] + at, _mm512_mask_mov_epi64(none, alive, target));
+    _mm256_store_ps(lanes.alpha[to] + at, _mm256_maskz_mul_ps(alive, alpha, weight));
 }
 
-template <class Record>
-inline void prefetch(const Record* records, const Lanes& lanes, int count) {
-    for (int k = 0; k < count; ++k) __builtin_prefetch(records + (lanes.arc[k] < 0 ? 0 : lanes.arc[k]));
+/// Turn eight columns of eight walkers into rows, and write the first columns of each.
+INFOALIGN_AVX512 inline void write_nodes8(const int64_t (*columns)[kWalkers], int at, int count, __mmask8 used,
+                                          int64_t* to, int64_t row) {
+    __m512i c[8], pairs[8], fours[8], rows[8];
+    for (int k = 0; k < 8; ++k) c[k] = load8(columns[k] + at);
+    for (int k = 0; k < 8; k += 2) {
+        pairs[k] = _mm512_unpacklo_epi64(c[k], c[k + 1]);
+        pairs[k + 1] = _mm512_unpackhi_epi64(c[k], c[k + 1]);
+    }
+    for (int k = 0; k < 2; ++k) {  // k: whether the walker's number is odd
+        fours[k] = _mm512_shuffle_i64x2(pairs[k], pairs[k + 2], 0x88);
+        fours[k + 2] = _mm512_shuffle_i64x2(pairs[k], pairs[k + 2], 0xDD);
+        fours[k + 4] = _mm512_shuffle_i64x2(pairs[k + 4], pairs[k + 6], 0x88);
+        fours[k + 6] = _mm512_shuffle_i64x2(pairs[k + 4], pairs[k + 6], 0xDD);
+    }
+    for (int k = 0; k < 2; ++k) {
+        rows[k] = _mm512_shuffle_i64x2(fours[k], fours[k + 4], 0x88);
+        rows[k + 2] = _mm512_shuffle_i64x2(fours[k + 2], fours[k + 6], 0x88);
+        rows[k + 4] = _mm512_shuffle_i64x2(fours[k], fours[k + 4], 0xDD);
+        rows[k + 6] = _mm512_shuffle_i64x2(fours[k + 2], fours[k + 6], 0xDD);
+    }
+    for (int k = 0; k < count; ++k) _mm512_mask_storeu_epi64(to + k * row, used, rows[k]);
+}
+
+/// The same for alpha.
+INFOALIGN_AVX512 inline void write_alphas8(const float (*columns)[kWalkers], int at, int count, __mmask8 used,
+                                           float* to, int64_t row) {
+    __m256 c[8], pairs[8], fours[8], rows[8];
+    for (int k = 0; k < 8; ++k) c[k] = _mm256_load_ps(columns[k] + at);
+    for (int k = 0; k < 8; k += 2) {
+        pairs[k] = _mm256_unpacklo_ps(c[k], c[k + 1]);
+        pairs[k + 1] = _mm256_unpackhi_ps(c[k], c[k + 1]);
+    }
+    for (int k = 0; k < 8; k += 4) {
+        fours[k] = _mm256_shuffle_ps(pairs[k], pairs[k + 2], 0x44);
+        fours[k + 1] = _mm256_shuffle_ps(pairs[k], pairs[k + 2], 0xEE);
+        fours[k + 2] = _mm256_shuffle_ps(pairs[k + 1], pairs[k + 3], 0x44);
+        fours[k + 3] = _mm256_shuffle_ps(pairs[k + 1], pairs[k + 3], 0xEE);
+    }
+    for (int k = 0; k < 4; ++k) {
+        rows[k] = _mm256_permute2f128_ps(fours[k], fours[k + 4], 0x20);
+        rows[k + 4] = _mm256_permute2f128_ps(fours[k], fours[k + 4], 0x31);
+    }
+    for (int k = 0; k < count; ++k) _mm256_mask_storeu_ps(to + k * row, used, rows[k]);
+}
+
+/// Write the first `used` of the columns that a flight holds.
+INFOALIGN_AVX512 inline void write_columns(const Lanes& lanes, int used, int count, int64_t* nodes, float* alphas,
+                                           int64_t row) {
+    const auto mask = static_cast<__mmask8>((1u << used) - 1);
+    for (int at = 0; at < count; at += kVector) {
+        const int here = std::min(kVector, count - at);
+        write_nodes8(lanes.node, at, here, mask, nodes + at * row, row);
+        write_alphas8(lanes.alpha, at, here, mask, alphas + at * row, row);
+    }
+}
+
+template <class Item>
+inline void prefetch(const Item* items, const int64_t* at, int count) {
+    for (int k = 0; k < count; ++k) __builtin_prefetch(items + (at[k] < 0 ? 0 : at[k]));
 }
 
 /// Copy past the caches: a line that is written whole need not be read first.
@@ -113,39 +174,39 @@ INFOALIGN_AVX512 void fly_into(const WalkGraph<uint32_t, int32_t>& graph, const 
                                int count, int64_t* nodes, float* alphas) {
     const auto* records = records_of<kWeighted>(graph);
     const int64_t row = request.length + 1;
+    const bool far = graph.offsets[graph.num_nodes] * static_cast<int64_t>(sizeof *records) > kFarBytes;
     Lanes lanes;
     for (int k = 0; k < kWalkers; ++k) {
         const bool there = k < count;
         lanes.walk_id[k] = there ? walk_id_at(request, begin + k) : 0;
-        lanes.node[k] = there ? request.seeds[begin + k] : -1;
-        lanes.alpha[k] = 1.0f;
+        lanes.node[0][k] = there ? request.seeds[begin + k] : -1;
+        lanes.alpha[0][k] = 1.0f;
     }
-    for (int k = 0; k < count; ++k) {
-        __builtin_prefetch(graph.offsets + lanes.node[k]);
-        nodes[k * row] = lanes.node[k];
-        alphas[k * row] = 1.0f;
-    }
+    int column = 0;
     for (int64_t step = 0; step < request.length; ++step) {
+        const int next = (column + 1) % kColumns;
+        if (far) prefetch(graph.offsets, lanes.node[column], count);
         draw(request.random, lanes.walk_id, static_cast<uint32_t>(step), 0, lanes.words);
-        for (int at = 0; at < kWalkers; at += kVector) pick8(graph.offsets, lanes, at);
-        prefetch(records, lanes, count);
+        for (int at = 0; at < kWalkers; at += kVector) pick8(graph.offsets, lanes.node[column], lanes, at);
+        if (far) prefetch(records, lanes.arc, count);
         if constexpr (kWeighted) {
             const auto* words = reinterpret_cast<const uint64_t*>(records);
             for (int at = 0; at < kWalkers; at += kVector) resolve8(words, lanes, at);
-            prefetch(records, lanes, count);
+            if (far) prefetch(records, lanes.arc, count);
         }
-        for (int at = 0; at < kWalkers; at += kVector) move8(records, lanes, at);
-        for (int k = 0; k < count; ++k) {
-            __builtin_prefetch(graph.offsets + (lanes.node[k] < 0 ? 0 : lanes.node[k]));
-            nodes[k * row + step + 1] = lanes.node[k];
-            alphas[k * row + step + 1] = lanes.alpha[k];
+        if (next == 0) {
+            const int64_t oldest = step + 1 - kColumns;
+            write_columns(lanes, kColumns, count, nodes + oldest, alphas + oldest, row);
         }
+        for (int at = 0; at < kWalkers; at += kVector) move8(records, lanes, column, next, at);
+        column = next;
         for (int k = 0; request.edges != nullptr && k < count; ++k) {
             const int64_t arc = lanes.arc[k];
             request.edges[(begin + k) * request.length + step] =
                 arc < 0 || graph.edge_ids == nullptr ? arc : graph.edge_ids[arc];
         }
     }
+    write_columns(lanes, column + 1, count, nodes + request.length - column, alphas + request.length - column, row);
 }
 
 template <bool kWeighted>
@@ -164,7 +225,6 @@ INFOALIGN_AVX512 void fly_avx512(const WalkGraph<uint32_t, int32_t>& graph, cons
     fly_into<kWeighted>(graph, request, begin, count, near_nodes, near_alphas);
     stream(nodes, near_nodes, count * row * static_cast<int64_t>(sizeof *nodes));
     stream(alphas, near_alphas, count * row * static_cast<int64_t>(sizeof *alphas));
-    _mm_sfence();
 }
 
 }  // namespace
@@ -178,6 +238,12 @@ WalkIsa best_walk_isa() {
     if (has) return WalkIsa::avx512;
 #endif
     return WalkIsa::portable;
+}
+
+void end_lanes() {
+#if INFOALIGN_X86
+    _mm_sfence();
+#endif
 }
 
 FlyLanes fly_lanes(bool weighted) {

@@ -81,7 +81,7 @@ def pack_edges(
     np.cumsum(degrees, out=indptr[1:])
     edge_ids[:] = np.argsort(src, kind="stable")
     arcs["target"] = dst[edge_ids]
-    arcs["weight"] = weight[edge_ids]
+    arcs["weight"] = weight[edge_ids] + np.float32(0)
     return _FINE
 
 
@@ -102,7 +102,7 @@ def pack_csr(indptr: np.ndarray, indices: np.ndarray, weight: np.ndarray, arcs: 
     fault = _check_arcs(indices, weight, len(indptr) - 1)
     if fault[0] == _NONE:
         arcs["target"] = indices
-        arcs["weight"] = weight
+        arcs["weight"] = weight + np.float32(0)  # -0 becomes 0
     return fault
 
 

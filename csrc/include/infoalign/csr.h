@@ -51,7 +51,8 @@ struct CsrCheck {
 /// Check offsets alone: `indptr` has `num_nodes + 1` entries. Nothing it points at is read.
 CsrCheck check_offsets(const int64_t* indptr, int64_t num_nodes, int64_t num_arcs);
 
-/// Check rows given as CSR and pack them into `arcs` (num_arcs); on a fault `arcs` holds nothing of use.
+/// Check rows given as CSR and pack them into `arcs` (num_arcs); on a fault `arcs` holds nothing of use. A weight of -0
+/// becomes 0, so that no product of weights has a sign.
 template <class Target>
 CsrCheck pack_csr(const int64_t* indptr, const int64_t* targets, const float* weights, int64_t num_nodes,
                   int64_t num_arcs, Arc<Target>* arcs);

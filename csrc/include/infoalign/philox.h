@@ -37,8 +37,8 @@ struct WalkRandom {
 
     /// The words of step `step` (below 2^16, from 0) of walk `walk`, at its `attempt`-th try.
     INFOALIGN_HD INFOALIGN_INLINE Random4 draw(uint64_t walk, uint32_t step, uint32_t attempt = 0) const {
-        return philox4x32(static_cast<uint32_t>(walk), static_cast<uint32_t>(walk >> 32), step | (attempt << 16), stream,
-                          static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+        return philox4x32(static_cast<uint32_t>(walk), static_cast<uint32_t>(walk >> 32), step | (attempt << 16),
+                          stream, static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
     }
 };
 

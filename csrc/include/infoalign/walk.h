@@ -27,10 +27,11 @@ struct Transition {
 
 /// A graph to walk on. `arcs` is read by uniform walks, `alias_arcs` by weighted ones; the other may be null.
 ///
-/// A row is a node's arcs, or, for walks along a metapath, its arcs of one relation: row node * num_relations + relation.
+/// A row is a node's arcs, or, for walks along a metapath, its arcs of one relation: row node * num_relations +
+/// relation.
 template <class Offset, class Target>
 struct WalkGraph {
-    const Offset* offsets;  ///< (num_nodes * num_relations + 1): uint32_t where the number of arcs allows, else int64_t
+    const Offset* offsets;  ///< (num_nodes * num_relations + 1): uint32_t where the arcs are few enough, else int64_t
     const Arc<Target>* arcs;
     const AliasArc<Target>* alias_arcs;
     const int64_t* edge_ids;  ///< (num_arcs), or null where an arc's position is its edge's id
@@ -119,7 +120,8 @@ INFOALIGN_HD inline int64_t second_order_arc(const WalkGraph<Offset, Target>& gr
     for (int64_t attempt = 0; attempt < limit; ++attempt) {
         const Random4 random = request.random.draw(walk_id, step, static_cast<uint32_t>(attempt));
         const int64_t arc = propose_arc<kWeighted>(graph, first, degree, random);
-        if (arc < 0 || accepts(request.order, previous, static_cast<int64_t>(records[arc].target), random.r2)) return arc;
+        if (arc < 0) return -1;
+        if (accepts(request.order, previous, static_cast<int64_t>(records[arc].target), random.r2)) return arc;
     }
     return draw_from_all<kWeighted>(request.order, previous, records, first, degree,
                                     request.random.draw(walk_id, step, static_cast<uint32_t>(limit)));

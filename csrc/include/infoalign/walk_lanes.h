@@ -15,4 +15,7 @@ using FlyLanes = void (*)(const WalkGraph<uint32_t, int32_t>& graph, const WalkR
 /// The function for WalkIsa::avx512, or null where this program has none.
 FlyLanes fly_lanes(bool weighted);
 
+/// Make what those functions wrote visible to other threads: they write past the caches.
+void end_lanes();
+
 }  // namespace infoalign
