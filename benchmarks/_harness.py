@@ -23,7 +23,6 @@ from _machine import describe_machine
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-SETTLE_SECONDS = 0.1  # threads that the entry before left spinning go to sleep
 CAP_SECONDS = 20.0
 SHORTEST_SECONDS = 0.02
 LONG_SECONDS = 2.0  # not run once more to see how long it takes
@@ -206,7 +205,6 @@ def measure(
         for entry, timing in running:
             if number and sum(timing.seconds) * timing.calls_per_round / entry.scale > cap_seconds:
                 continue
-            time.sleep(SETTLE_SECONDS)
             seconds, result = _time(entry, timing.calls_per_round)
             timing.seconds.append(seconds * entry.scale)
             if entry.facts is not None:

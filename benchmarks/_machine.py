@@ -32,6 +32,8 @@ def limit_threads(threads: int) -> None:
     os.sched_setaffinity(0, usable[:threads])
     for variable in ("OMP", "MKL", "OPENBLAS", "NUMBA", "RAYON"):
         os.environ[f"{variable}_NUM_THREADS"] = str(threads)
+    # Else a peer's threads spin for a while after their call, on the processors of whoever is timed next.
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 def allow_wide_vectors() -> None:

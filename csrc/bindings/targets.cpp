@@ -2,6 +2,7 @@
 /// Collapsed targets on the CPU and on CUDA devices.
 #include "infoalign/targets.h"
 #include "arrays.h"
+#include "buffers.h"
 
 namespace infoalign::bindings {
 
@@ -27,17 +28,16 @@ nb::tuple collapse_py(Table<const int64_t> nodes, Table<const float> alpha, Flat
                            row_index.data(),
                            static_cast<int64_t>(row_index.size())};
     TargetRows targets;
-    float* mean = nullptr;
     {
         const nb::gil_scoped_release release;
         targets = find_targets(walks, rows);
-        mean = new float[targets.molecule.size() * static_cast<size_t>(num_columns) + 1];
-        if (targets.bad_walk < 0) average_targets(walks, rows, targets, num_threads, mean);
     }
-    nb::capsule owner(mean, [](void* pointer) noexcept { delete[] static_cast<float*>(pointer); });
+    auto means = empty_table<float>(targets.molecule.size(), static_cast<size_t>(num_columns));
+    if (targets.bad_walk < 0) {
+        const nb::gil_scoped_release release;
+        average_targets(walks, rows, targets, num_threads, means.data());
+    }
     const int64_t bad_walk = targets.bad_walk;
-    const size_t found = targets.molecule.size();
-    nb::ndarray<nb::numpy, float> means(mean, {found, static_cast<size_t>(num_columns)}, owner);
     return nb::make_tuple(bad_walk, to_numpy(std::move(targets.molecule)), to_numpy(std::move(targets.alpha)),
                           to_numpy(std::move(targets.count)), means);
 }

@@ -8,6 +8,7 @@
 
 #include "infoalign/walk.h"
 #include "arrays.h"
+#include "buffers.h"
 
 namespace infoalign::bindings {
 
@@ -148,6 +149,8 @@ std::pair<bool, std::string> cuda_status_py() {
 }  // namespace
 
 void bind_walks(nb::module_& m) {
+    m.def("empty_nodes", &empty_table<int64_t>, "rows"_a, "columns"_a);
+    m.def("empty_alphas", &empty_table<float>, "rows"_a, "columns"_a);
     m.def("walk", &walk_py, "offsets"_a, "arcs"_a, "edge_ids"_a.none(), "neighbors"_a.none(), "wide"_a, "weighted"_a,
           "factors"_a.none(), "relations"_a.none(), "num_relations"_a, "seeds"_a, "walk_ids"_a.none(), "seed"_a,
           "stream"_a, "nodes"_a, "alpha"_a, "edges"_a.none(), "num_threads"_a);

@@ -26,8 +26,9 @@ constexpr int kVector = 8;  // walkers in one register of 64-bit lanes
 constexpr int kWalkers = kPhiloxLanes;
 constexpr int kColumns = 8;  // columns of the result that are turned into rows together
 constexpr int64_t kShortRow = 16;
-/// Of a graph this large most reads go to main memory, and asking for them early pays.
+/// Of a graph this large most reads go to main memory.
 constexpr int64_t kFarBytes = 32 << 20;
+constexpr int64_t kLineBytes = 64;
 /// Results of this many bytes fall out of the caches before they are read: they go past them.
 constexpr int64_t kManyBytes = 4 << 20;
 
@@ -38,7 +39,7 @@ struct alignas(64) Lanes {
     uint64_t walk_id[kWalkers];
     int64_t first[kWalkers];
     int64_t arc[kWalkers];
-    LaneWords words;
+    LaneWords words[2];  ///< of an even step and of an odd one
     int64_t node[kColumns][kWalkers];  ///< the last columns of the result, column by column
     float alpha[kColumns][kWalkers];
 };
@@ -50,29 +51,30 @@ INFOALIGN_AVX512 inline __m512i widen8(const uint32_t* from) {
 }
 
 /// Choose each walker's arc, or its alias column: both ends of a row come in one load, since they lie side by side.
-INFOALIGN_AVX512 inline void pick8(const uint32_t* offsets, const int64_t* nodes, Lanes& lanes, int at) {
+INFOALIGN_AVX512 inline void pick8(const uint32_t* offsets, const int64_t* nodes, const LaneWords& words, Lanes& lanes,
+                                   int at) {
     const __m512i node = load8(nodes + at);
     const __mmask8 there = _mm512_cmpge_epi64_mask(node, _mm512_setzero_si512());
     const __m512i ends = _mm512_mask_i64gather_epi64(_mm512_setzero_si512(), there, node, offsets, 4);
     const __m512i first = _mm512_and_si512(ends, _mm512_set1_epi64(0xFFFFFFFF));
     const __m512i degree = _mm512_sub_epi64(_mm512_srli_epi64(ends, 32), first);
-    const __m512i chosen = _mm512_srli_epi64(_mm512_mul_epu32(widen8(lanes.words.r0 + at), degree), 32);
+    const __m512i chosen = _mm512_srli_epi64(_mm512_mul_epu32(widen8(words.r0 + at), degree), 32);
     const __mmask8 alive = _mm512_test_epi64_mask(degree, degree);
     _mm512_store_si512(lanes.first + at, first);
     _mm512_store_si512(lanes.arc + at,
                        _mm512_mask_add_epi64(_mm512_set1_epi64(-1), alive, first, chosen));
 }
 
-/// Decide between each walker's column and its alias; `words` are the records, two words each.
-INFOALIGN_AVX512 inline void resolve8(const uint64_t* words, Lanes& lanes, int at) {
+/// Decide between each walker's column and its alias.
+INFOALIGN_AVX512 inline void resolve8(const AliasArc<int32_t>* records, const LaneWords& words, Lanes& lanes, int at) {
     const __m512i none = _mm512_set1_epi64(-1);
     const __m512i arc = load8(lanes.arc + at);
     const __mmask8 alive = _mm512_cmpneq_epi64_mask(arc, none);
     const __m512i second = _mm512_add_epi64(_mm512_add_epi64(arc, arc), _mm512_set1_epi64(1));
-    const __m512i column = _mm512_mask_i64gather_epi64(_mm512_setzero_si512(), alive, second, words, 8);
+    const __m512i column = _mm512_mask_i64gather_epi64(_mm512_setzero_si512(), alive, second, records, 8);
     const __m512i threshold = _mm512_and_si512(column, _mm512_set1_epi64(0xFFFFFFFF));
     const __m512i alias = _mm512_srli_epi64(column, 32);
-    const __mmask8 other = _mm512_mask_cmpge_epu64_mask(alive, widen8(lanes.words.r1 + at), threshold);
+    const __mmask8 other = _mm512_mask_cmpge_epu64_mask(alive, widen8(words.r1 + at), threshold);
     const __mmask8 dead = _mm512_mask_cmpeq_epi64_mask(other, alias, _mm512_set1_epi64(kNoArc));
     const __m512i taken = _mm512_mask_add_epi64(arc, other, load8(lanes.first + at), alias);
     _mm512_store_si512(lanes.arc + at, _mm512_mask_mov_epi64(taken, dead, none));
@@ -153,7 +155,8 @@ INFOALIGN_AVX512 inline void write_columns(const Lanes& lanes, int used, int cou
 
 template <class Item>
 inline void prefetch(const Item* items, const int64_t* at, int count) {
-    for (int k = 0; k < count; ++k) __builtin_prefetch(items + (at[k] < 0 ? 0 : at[k]));
+    // Into the second level: the first has too few lines on their way at once.
+    for (int k = 0; k < count; ++k) __builtin_prefetch(items + (at[k] < 0 ? 0 : at[k]), 0, 2);
 }
 
 /// Copy past the caches: a line that is written whole need not be read first.
@@ -174,7 +177,9 @@ INFOALIGN_AVX512 void fly_into(const WalkGraph<uint32_t, int32_t>& graph, const 
                                int count, int64_t* nodes, float* alphas) {
     const auto* records = records_of<kWeighted>(graph);
     const int64_t row = request.length + 1;
-    const bool far = graph.offsets[graph.num_nodes] * static_cast<int64_t>(sizeof *records) > kFarBytes;
+    // Asking for memory early pays where it is far: in a large graph, or one that the request reads little of.
+    const int64_t bytes = graph.offsets[graph.num_nodes] * static_cast<int64_t>(sizeof *records);
+    const bool far = bytes > kFarBytes || request.num_walks * request.length * kLineBytes < bytes;
     Lanes lanes;
     for (int k = 0; k < kWalkers; ++k) {
         const bool there = k < count;
@@ -183,15 +188,19 @@ INFOALIGN_AVX512 void fly_into(const WalkGraph<uint32_t, int32_t>& graph, const 
         lanes.alpha[0][k] = 1.0f;
     }
     int column = 0;
+    if (request.length > 0) draw(request.random, lanes.walk_id, 0, 0, lanes.words[0]);
     for (int64_t step = 0; step < request.length; ++step) {
         const int next = (column + 1) % kColumns;
+        const LaneWords& words = lanes.words[step % 2];
         if (far) prefetch(graph.offsets, lanes.node[column], count);
-        draw(request.random, lanes.walk_id, static_cast<uint32_t>(step), 0, lanes.words);
-        for (int at = 0; at < kWalkers; at += kVector) pick8(graph.offsets, lanes.node[column], lanes, at);
+        for (int at = 0; at < kWalkers; at += kVector) pick8(graph.offsets, lanes.node[column], words, lanes, at);
         if (far) prefetch(records, lanes.arc, count);
+        // What needs no memory is done while the arcs are on their way.
+        if (step + 1 < request.length) {
+            draw(request.random, lanes.walk_id, static_cast<uint32_t>(step + 1), 0, lanes.words[(step + 1) % 2]);
+        }
         if constexpr (kWeighted) {
-            const auto* words = reinterpret_cast<const uint64_t*>(records);
-            for (int at = 0; at < kWalkers; at += kVector) resolve8(words, lanes, at);
+            for (int at = 0; at < kWalkers; at += kVector) resolve8(records, words, lanes, at);
             if (far) prefetch(records, lanes.arc, count);
         }
         if (next == 0) {

@@ -62,18 +62,27 @@ def as_words(records: np.ndarray) -> np.ndarray:
 
 
 def walk(
-    rows: WalkIndex,
-    request: WalkRequest,
-    outputs: tuple[np.ndarray, np.ndarray, np.ndarray | None],
-    *,
-    num_threads: int,
-) -> tuple[int, int]:
-    """Fill ``outputs`` (nodes, alpha, edges or None); give (fault, position), fault 0 where all went well."""
-    nodes, alpha, edges = outputs
-    return require_native().walk(
+    rows: WalkIndex, request: WalkRequest, *, num_threads: int, edges: bool
+) -> tuple[int, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Take the walks of a request.
+
+    Returns
+    -------
+    fault : int
+        0 where all went well; else an id is out of range and the arrays hold nothing of use.
+    nodes, alpha : np.ndarray
+        (W, L+1) int64 and float32, in memory of earlier results that nothing refers to any more.
+    edges : np.ndarray or None
+        (W, L) int64, where asked for.
+    """
+    native = require_native()
+    count, steps = len(request.seeds), request.length
+    nodes, alpha = native.empty_nodes(count, steps + 1), native.empty_alphas(count, steps + 1)
+    taken = native.empty_nodes(count, steps) if edges else None
+    fault, _ = native.walk(
         rows.offsets,
         as_words(rows.alias_arcs() if request.weighted else rows.arcs),
-        None if edges is None else rows.stored_edge_ids,
+        rows.stored_edge_ids if edges else None,
         None if request.factors is None else rows.neighbors(),
         rows.wide,
         request.weighted,
@@ -86,9 +95,10 @@ def walk(
         request.stream,
         nodes,
         alpha,
-        edges,
+        taken,
         num_threads,
     )
+    return fault, nodes, alpha, taken
 
 
 def walk_cuda(rows: WalkIndex, request: WalkRequest, outputs: tuple[Any, Any, Any | None]) -> None:

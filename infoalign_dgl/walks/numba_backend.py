@@ -235,14 +235,12 @@ def _factors(request: WalkRequest) -> tuple[np.ndarray, np.ndarray]:
 
 
 def walk(
-    rows: WalkIndex,
-    request: WalkRequest,
-    outputs: tuple[np.ndarray, np.ndarray, np.ndarray | None],
-    *,
-    num_threads: int,
-) -> None:
-    """Fill ``outputs`` (nodes, alpha, edges or None) with the walks of a request whose ids are in range."""
-    nodes, alpha, edges = outputs
+    rows: WalkIndex, request: WalkRequest, *, num_threads: int, edges: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Take the walks of a request whose ids are in range: nodes, alpha, and edges where asked for."""
+    shape = (len(request.seeds), request.length + 1)
+    nodes, alpha = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.float32)
+    taken = np.empty_like(nodes[:, 1:], order="C") if edges else None
     seeds, walk_ids = request.seeds, request.walk_ids
     nothing = np.zeros(0, dtype=np.uint32)
     table = rows.alias_arcs() if request.weighted else None
@@ -254,14 +252,14 @@ def walk(
         _factors(request),
         np.zeros(0, dtype=np.int32) if request.relations is None else request.relations,
         rows.rows_per_node,
-        np.zeros(0, dtype=np.int64) if edges is None else rows.edge_ids,
+        np.zeros(0, dtype=np.int64) if taken is None else rows.edge_ids,
         seeds,
         np.arange(len(seeds), dtype=np.int64) if walk_ids is None else walk_ids,
         np.uint64(request.seed),
         np.uint32(request.stream),
         nodes,
         alpha,
-        np.zeros((0, 0), dtype=np.int64) if edges is None else edges,
+        np.zeros((0, 0), dtype=np.int64) if taken is None else taken,
     )
     shares = max(1, min(num_threads, nodes.size // _STEPS_PER_THREAD))
     bounds = [len(seeds) * k // shares for k in range(shares + 1)]
@@ -269,3 +267,4 @@ def walk(
     with ThreadPoolExecutor(shares) as pool:
         for done in [pool.submit(_walk_rows, a, b, *arguments) for a, b in itertools.pairwise(bounds)]:
             done.result()
+    return nodes, alpha, taken

@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from infoalign_dgl.errors import WalkError
 from infoalign_dgl.walks import native
 from infoalign_dgl.walks._arrays import is_tensor, resolve_threads
@@ -167,12 +165,8 @@ def _cpu_walks(
     index: WalkIndex, request: WalkRequest, backend: Backend, *, num_threads: int, edges: bool
 ) -> Walks:
     rows = _rows(index, request)
-    count, steps = len(request.seeds), request.length
-    nodes = np.empty((count, steps + 1), dtype=np.int64)
-    alpha = np.empty((count, steps + 1), dtype=np.float32)
-    taken = np.empty((count, steps), dtype=np.int64) if edges else None
     if backend == "native":
-        fault, _ = native.walk(rows, request, (nodes, alpha, taken), num_threads=num_threads)
+        fault, nodes, alpha, taken = native.walk(rows, request, num_threads=num_threads, edges=edges)
         if fault:
             check_ids(index.num_nodes, request.seeds, request.walk_ids)
         return Walks(nodes, alpha, taken)
@@ -180,13 +174,11 @@ def _cpu_walks(
     if backend == "numba":
         from infoalign_dgl.walks import numba_backend
 
-        numba_backend.walk(rows, request, (nodes, alpha, taken), num_threads=num_threads)
-    else:
-        from infoalign_dgl.walks import reference
+        return Walks(*numba_backend.walk(rows, request, num_threads=num_threads, edges=edges))
+    from infoalign_dgl.walks import reference
 
-        nodes, alpha, every_edge = reference.walk(rows, request)
-        taken = every_edge if edges else None
-    return Walks(nodes, alpha, taken)
+    nodes, alpha, every_edge = reference.walk(rows, request)
+    return Walks(nodes, alpha, every_edge if edges else None)
 
 
 def _cuda_walks(index: WalkIndex, request: WalkRequest, *, edges: bool) -> Walks:

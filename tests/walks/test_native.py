@@ -85,3 +85,24 @@ def test_a_forked_child_walks_on_threads_of_its_own():
         "sys.exit(status or os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
     subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", code], check=True, timeout=60)
+
+
+def test_results_in_use_are_never_written_to_again():
+    """Memory of results is used again, but only once nothing refers to it: not even a view, or a tensor."""
+    index = WalkIndex.from_edges(np.arange(999), np.arange(999) + 1, np.ones(999), 1000)
+    rng = np.random.default_rng(0)
+    held, addresses = [], set()
+    for turn in range(60):
+        seeds = rng.integers(0, 900, 5000 + turn % 3)
+        walks = random_walks(index, torch.from_numpy(seeds) if turn % 2 else seeds, 4)
+        addresses.add(np.asarray(walks.nodes).ctypes.data)
+        kept = walks.nodes[100:] if turn % 2 else np.asarray(walks.nodes)[100:].T
+        held.append((seeds[100:], kept, walks.alpha[:, 1:]))
+        if turn % 4 == 3:
+            del held[rng.integers(len(held))]
+        del walks, kept
+    for seeds, nodes, alpha in held:
+        columns = np.asarray(nodes) if nodes.shape[0] == 5 else np.asarray(nodes).T
+        np.testing.assert_array_equal(columns, seeds + np.arange(5)[:, None])
+        assert (np.asarray(alpha) == 1).all()
+    assert len(addresses) < 60  # some memory was used again
