@@ -1,6 +1,6 @@
 """Time several implementations of one task in turn, and print and write what came out.
 
-Every entry runs once untimed, then rounds go through all entries one after the other, so that whatever else
+Every entry runs once untimed, then rounds go through all entries, in another order each, so that whatever else
 the machine does hits all of them alike. A slow entry leaves after `CAP_SECONDS` of its own; the table says
 how many rounds each had. A call much shorter than `SHORTEST_SECONDS` is repeated in its round and averaged.
 """
@@ -11,6 +11,7 @@ import gc
 import json
 import math
 import os
+import random
 import statistics
 import time
 from dataclasses import asdict, dataclass, field
@@ -202,7 +203,8 @@ def measure(
         calls = _calls_per_round(entry) if first < LONG_SECONDS else 1
         running.append((entry, Timing(entry.name, entry.note, first, [], calls, entry.scale, {})))
     for number in range(rounds):
-        for entry, timing in running:
+        # In another order each time: what an entry finds in the caches is what the one before it left there.
+        for entry, timing in random.Random(number).sample(running, len(running)):
             if number and sum(timing.seconds) * timing.calls_per_round / entry.scale > cap_seconds:
                 continue
             seconds, result = _time(entry, timing.calls_per_round)
