@@ -1,8 +1,9 @@
 """Time several implementations of one task in turn, and print and write what came out.
 
-Every entry runs once untimed, then rounds go through all entries, in another order each, so that whatever else
-the machine does hits all of them alike. A slow entry leaves after `CAP_SECONDS` of its own; the table says
-how many rounds each had. A call much shorter than `SHORTEST_SECONDS` is repeated in its round and averaged.
+Every entry runs once untimed, then rounds go through all entries, in another order each, so that whatever
+else the machine does hits all of them alike. A slow entry leaves after `CAP_SECONDS` of its own; the table
+says how many rounds each had. A call much shorter than `SHORTEST_SECONDS` is repeated in its round and
+averaged.
 """
 
 from __future__ import annotations
