@@ -1,10 +1,6 @@
 #include "infoalign/bit_filter.h"
 
-#include "infoalign/macros.h"
-
-#if INFOALIGN_X86
-#include <immintrin.h>
-#endif
+#include "infoalign/intrinsics.h"
 
 namespace infoalign {
 
