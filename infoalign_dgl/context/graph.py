@@ -195,17 +195,22 @@ class ContextGraph:
         if not respect_direction:
             src, dst = np.concatenate([src, dst]), np.concatenate([dst, src])
             weight, relation, ids = np.tile(weight, 2), np.tile(relation, 2), np.tile(ids, 2)
-        keep = np.ones(len(src), bool)
         if exclude_nodes is not None:
             out = np.zeros(self.total_nodes, bool)
             out[np.asarray(exclude_nodes, np.int64)] = True
-            keep &= ~(out[src] | out[dst])
-        if edge_types is not None:
-            keep &= np.isin(relation, [r for entry in edge_types for r in _relations_of(entry)])
-        order = np.flatnonzero(keep)[np.argsort(src[keep], kind="stable")]
+            keep = ~(out[src] | out[dst])
+            src, dst, weight = src[keep], dst[keep], weight[keep]
+            relation, ids = relation[keep], ids[keep]
+        order = np.argsort(src, kind="stable")
         indptr = np.zeros(self.total_nodes + 1, np.int64)
-        np.cumsum(np.bincount(src[order], minlength=self.total_nodes), out=indptr[1:])
-        return WalkIndex.from_csr(indptr, dst[order], weight[order], ids[order], relation[order])
+        np.cumsum(np.bincount(src, minlength=self.total_nodes), out=indptr[1:])
+        index = WalkIndex.from_csr(indptr, dst[order], weight[order], ids[order], relation[order])
+        if edge_types is None:
+            return index
+        wanted = {r for entry in edge_types for r in _relations_of(entry)}
+        return index.restrict(
+            [r for r in wanted if r < index.num_relations]
+        )  # beyond are types without edges
 
     @cached_property
     def _both_ways(self) -> WalkIndex:

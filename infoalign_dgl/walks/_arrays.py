@@ -60,6 +60,20 @@ def to_ids(value: Any, name: str) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
+def check_below(name: str, what: str, ids: np.ndarray, limit: int, advice: str) -> None:
+    """Raise for the first id that is negative or not below a limit; ``what`` follows "must".
+
+    Raises
+    ------
+    WalkError
+        Naming the argument, the position and the value.
+    """
+    outside = (ids < 0) | (ids >= limit)
+    if outside.any():
+        at = int(np.argmax(outside))
+        raise WalkError(f"'{name}' must {what} in [0, {limit}), but position {at} holds {ids[at]}: {advice}")
+
+
 def resolve_threads(num_threads: int | None) -> int:
     """Give the number of threads to use: as asked, or one for each processor this process may run on.
 

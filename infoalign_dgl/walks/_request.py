@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from infoalign_dgl.errors import WalkError
-from infoalign_dgl.walks._arrays import is_tensor, to_ids
+from infoalign_dgl.walks._arrays import check_below, is_tensor, to_ids
 
 if TYPE_CHECKING:
     from infoalign_dgl.walks.index import WalkIndex
@@ -91,13 +91,7 @@ def make_request(
 
 def check_ids(num_nodes: int, seeds: np.ndarray, walk_ids: np.ndarray | None) -> None:
     """Raise for the first start node or walk id out of range."""
-    outside = (seeds < 0) | (seeds >= num_nodes)
-    if outside.any():
-        at = int(np.argmax(outside))
-        raise WalkError(
-            f"'seeds' must hold node ids in [0, {num_nodes}), but position {at} holds {seeds[at]}: "
-            "check the ids"
-        )
+    check_below("seeds", "hold node ids", seeds, num_nodes, "check the ids")
     if walk_ids is not None and (walk_ids < 0).any():
         at = int(np.argmax(walk_ids < 0))
         raise WalkError(
@@ -139,13 +133,7 @@ def _relations(metapath: Any, length: int, num_relations: int) -> np.ndarray:
         )
     if len(given) == 0:
         raise WalkError("'metapath' is empty: name at least one relation, or leave it out")
-    outside = (given < 0) | (given >= num_relations)
-    if outside.any():
-        at = int(np.argmax(outside))
-        raise WalkError(
-            f"'metapath' must hold relations in [0, {num_relations}), but position {at} holds {given[at]}: "
-            "check them"
-        )
+    check_below("metapath", "hold relations", given, num_relations, "check them")
     return np.resize(given, length).astype(np.int32)
 
 

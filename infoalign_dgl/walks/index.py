@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import operator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from infoalign_dgl.errors import WalkError
 from infoalign_dgl.walks import _packing
-from infoalign_dgl.walks._arrays import resolve_threads, to_ids, to_numpy
+from infoalign_dgl.walks._arrays import check_below, resolve_threads, to_ids, to_numpy
 from infoalign_dgl.walks.native import as_words, load_native
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ class WalkIndex:
         """Number of nodes N."""
         return (len(self.indptr) - 1) // self.rows_per_node
 
-    @property
+    @cached_property
     def num_relations(self) -> int:
         """Number of relations: one more than the largest, 0 where there are none."""
         return 0 if self.relations is None or not len(self.relations) else int(self.relations.max()) + 1
@@ -387,11 +388,5 @@ def _relations(relations: ArrayLike, num_arcs: int) -> np.ndarray:
     array = to_ids(relations, "relations")
     if len(array) != num_arcs:
         raise WalkError(f"'relations' has {len(array)} entries for {num_arcs} arcs: pass one per arc")
-    outside = (array < 0) | (array >= _NARROW_NODES)
-    if outside.any():
-        at = int(np.argmax(outside))
-        raise WalkError(
-            f"'relations' must be in [0, {_NARROW_NODES}), but position {at} holds {array[at]}: number the "
-            "kinds of arcs from 0"
-        )
+    check_below("relations", "be", array, _NARROW_NODES, "number the kinds of arcs from 0")
     return array.astype(np.int32)
