@@ -10,6 +10,7 @@ import click
 
 from infoalign_dgl.cli._output import json_option, print_json, print_table
 from infoalign_dgl.errors import RunError
+from infoalign_dgl.models.config import COMPATS
 from infoalign_dgl.training.config import LOSSES, PRECISIONS, TRANSITIONS, PretrainConfig
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def _setting(name: str, kind: Any, text: str) -> Callable[[Any], Any]:
 @_setting("hidden", click.IntRange(min=1), "Width of the encoder and of the latent.")
 @_setting("layers", click.IntRange(min=2), "Message passing layers.")
 @_setting("dropout", click.FloatRange(0, 1, max_open=True), "Dropout of encoder and decoders.")
+@_setting("compat", click.Choice(COMPATS), "Bounded embeddings and the start of the published model.")
 @_setting("loss", click.Choice(LOSSES), "How the feature spaces' losses are weighed.")
 @_setting("transition", click.Choice(TRANSITIONS), "Each arc alike, or in proportion to its weight.")
 @_setting("sampling", str, "'uniform', or 'measured=S': a share S of each batch has a profile in reach.")

@@ -12,6 +12,7 @@ import torch
 
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.models import InfoAlign
+from infoalign_dgl.models.compat import bound_all_rows
 from infoalign_dgl.molecules import PackedMolecules, featurize, standardize
 from infoalign_dgl.sources.tables import read_table
 from infoalign_dgl.training.checkpoint import checkpoint_folder, load_model
@@ -151,6 +152,8 @@ def load(run: str | Path, *, step: int | None = None, device: str = "auto") -> R
     checkpoint = checkpoint_folder(folder, step)
     model = InfoAlign(config.model)
     load_model(checkpoint, model)
+    if config.model.compat is not None:
+        bound_all_rows(model)
     return Representation(model.to(choose_device(device)).eval(), checkpoint)
 
 

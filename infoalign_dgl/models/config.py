@@ -8,6 +8,7 @@ from typing import Any
 from infoalign_dgl.errors import RunError
 
 ENCODER_NAMES = ("gin-virtual", "gin")
+COMPATS = ("reference",)
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class ModelConfig:
         Feature space to number of columns d; one decoder each.
     modality : dict of str to str
         Feature space to the node type that carries it.
+    compat : {"reference"} or None
+        Follow the published model where this one departs from it, see :mod:`infoalign_dgl.models.compat`:
+        atom and bond embeddings of norm 1 at most, and its starting weights.
 
     Raises
     ------
@@ -48,6 +52,7 @@ class ModelConfig:
     decoder_hidden_factor: int = 4
     spaces: dict[str, int] = field(default_factory=dict)
     modality: dict[str, str] = field(default_factory=dict)
+    compat: str | None = None
 
     def __post_init__(self) -> None:
         if self.encoder not in ENCODER_NAMES:
@@ -62,6 +67,7 @@ class ModelConfig:
                 f"'spaces' and 'modality' must name the same feature spaces, not {sorted(self.spaces)} and "
                 f"{sorted(self.modality)}"
             )
+        check_compat(self.compat, self.encoder)
         for name in self.spaces:
             if not name or "." in name:
                 raise RunError(f"feature space {name!r} cannot name a decoder: give it a name without dots")
@@ -85,3 +91,20 @@ class ModelConfig:
                 f"unknown model setting {sorted(unknown)[0]!r}: the run is of another program version"
             )
         return cls(**values)
+
+
+def check_compat(compat: str | None, encoder: str) -> None:
+    """Check that there is such a ``compat``, and that it has something to say about the encoder.
+
+    Raises
+    ------
+    RunError
+        If not.
+    """
+    if compat is not None and compat not in COMPATS:
+        raise RunError(f"'compat' must be None or one of {', '.join(COMPATS)}, not {compat!r}")
+    if compat is not None and encoder != "gin-virtual":
+        raise RunError(
+            f"compat={compat!r} is about the encoder gin-virtual, not {encoder!r}: choose that encoder, or "
+            "leave 'compat' out"
+        )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.models.bottleneck import Bottleneck, Latent
+from infoalign_dgl.models.compat import bound_used_rows, start_as_published
 from infoalign_dgl.models.decoders import Decoder
 from infoalign_dgl.models.encoder import BACKENDS, DEFAULT_BACKEND, Backend, make_encoder
 
@@ -48,6 +49,8 @@ class InfoAlign(nn.Module):
         self.decoders = nn.ModuleDict()
         for name, columns in config.spaces.items():
             self.decoders[name] = Decoder(config.hidden, wide, columns, config.dropout)
+        if config.compat is not None:
+            start_as_published(self)
 
     def initialise_outputs(self, means: Mapping[str, np.ndarray], rows: Mapping[str, int]) -> None:
         """Let every decoder start at its space's column means, see :meth:`Decoder.initialise_output`.
@@ -92,6 +95,8 @@ class InfoAlign(nn.Module):
                 f"a training batch has {batch.num_molecules} molecule(s) and BatchNorm needs at least 2: "
                 f"use a larger batch, or call eval() for embedding"
             )
+        if self.training and self.config.compat is not None:
+            bound_used_rows(self, batch)
         latent: Latent = self.bottleneck(self.encoder(batch, chosen))
         return latent
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from infoalign_dgl.errors import RunError
+from infoalign_dgl.models.config import check_compat
 
 Transition = Literal["uniform", "weight"]
 
@@ -36,6 +37,9 @@ class PretrainConfig:
         Which network.
     hidden, layers, dropout
         Its size and the dropout of encoder and decoders, see :class:`~infoalign_dgl.models.ModelConfig`.
+    compat : {"reference"} or None
+        Make the model as the published code does, see :class:`~infoalign_dgl.models.ModelConfig`; decoders
+        then don't start at column means.
     loss : {"balanced", "eq3", "reference"}
         Which objective.
     transition : {"uniform", "weight"}
@@ -75,6 +79,7 @@ class PretrainConfig:
     hidden: int = 300
     layers: int = 5
     dropout: float = 0.5
+    compat: str | None = None
     loss: str = "balanced"
     transition: Transition = "uniform"
     sampling: str = "uniform"
@@ -98,6 +103,7 @@ class PretrainConfig:
         for name, known in (("loss", LOSSES), ("transition", TRANSITIONS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise RunError(f"'{name}' must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        check_compat(self.compat, self.encoder)
         if not 0 <= self.holdout < 1:
             raise RunError(f"'holdout' must be in [0, 1), not {self.holdout}")
         if not 0 <= self.seed < 2**63:

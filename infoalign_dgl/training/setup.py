@@ -112,7 +112,9 @@ def describe_run(graph: ContextGraph, config: PretrainConfig, data: Data) -> Run
     """Return what goes into the run's ``config.json``."""
     spaces = {name: graph.spaces[name].dim for name in data.builder.spaces}
     modality = {name: graph.spaces[name].node_type for name in data.builder.spaces}
-    model = ModelConfig(config.encoder, config.hidden, config.layers, config.dropout, 4, spaces, modality)
+    model = ModelConfig(
+        config.encoder, config.hidden, config.layers, config.dropout, 4, spaces, modality, config.compat
+    )
     counts: dict[str, Any] = {
         "molecules_sha256": digest(structures(graph)),
         "nodes": graph.num_nodes,
@@ -123,8 +125,10 @@ def describe_run(graph: ContextGraph, config: PretrainConfig, data: Data) -> Run
 
 
 def make_model(model_config: ModelConfig, data: Data, device: torch.device) -> InfoAlign:
-    """Make the model, its decoders starting at the column means of what training may see."""
+    """Make the model, its decoders starting at the column means of what training may see (not in compat)."""
     model = InfoAlign(model_config)
+    if model_config.compat is not None:
+        return model.to(device)
     seen = ~data.holdout.excluded
     means = data.builder.starting_means(data.sampler.epoch(0), seen)
     rows = {name: int((space.row_index[seen] >= 0).sum()) for name, space in data.builder.spaces.items()}
