@@ -8,8 +8,10 @@ from __future__ import annotations
 from infoalign_dgl._lazy import lazy_exports
 
 _EXPORTS = {
+    "ImportedRun": "infoalign_dgl.training.imported",
     "PretrainConfig": "infoalign_dgl.training.config",
     "PretrainResult": "infoalign_dgl.training.loop",
+    "import_reference": "infoalign_dgl.training.imported",
     "pretrain": "infoalign_dgl.training.loop",
 }
 

@@ -75,7 +75,12 @@ def set_rng_state(state: dict[str, Any]) -> None:
 
 
 def save_checkpoint(
-    run: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, is_best: bool
+    run: Path,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    progress: Progress,
+    *,
+    is_best: bool,
 ) -> Path:
     """Save a checkpoint, name it as the last (and the best) one, and drop older ones.
 
@@ -84,7 +89,7 @@ def save_checkpoint(
     run : Path
         The run folder.
     model, optimizer, progress
-        What is saved.
+        What is saved; without an optimizer only the model, which cannot be resumed.
     is_best : bool
         Whether it is the best so far.
 
@@ -103,14 +108,15 @@ def save_checkpoint(
     with atomic_folder(target, overwrite=True) as partial:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(tensors, partial / MODEL)
-        state = {
-            "optimizer": optimizer.state_dict(),
-            "rng": rng_state(),
-            "step": progress.step,
-            "best_step": progress.best_step,
-            "best_value": progress.best_value,
-        }
-        torch.save(state, partial / TRAINING)
+        if optimizer is not None:
+            state = {
+                "optimizer": optimizer.state_dict(),
+                "rng": rng_state(),
+                "step": progress.step,
+                "best_step": progress.best_step,
+                "best_value": progress.best_value,
+            }
+            torch.save(state, partial / TRAINING)
     try:
         if is_best:
             replace_text(folder / BEST, f"{target.name}\n")

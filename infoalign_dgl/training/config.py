@@ -149,14 +149,20 @@ class PretrainConfig:
         spaces = values.get("spaces")
         return cls(**{**values, "spaces": None if spaces is None else tuple(spaces)})
 
-    def check_resumes(self, earlier: PretrainConfig) -> None:
+    def check_resumes(self, earlier: PretrainConfig | None) -> None:
         """Check that this run can go on where ``earlier`` stopped.
 
         Raises
         ------
         RunError
-            Naming the first setting that differs and must not.
+            Naming the first setting that differs and must not; or if there is no ``earlier``, the run's
+            weights having been imported.
         """
+        if earlier is None:
+            raise RunError(
+                "the run's weights were imported without the state of an optimizer, so that it cannot be "
+                "resumed: embed with it, or start another run folder"
+            )
         for name, value in self.to_json().items():
             before = getattr(earlier, name)
             if name not in MAY_CHANGE_ON_RESUME and value != before:

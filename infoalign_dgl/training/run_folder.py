@@ -33,14 +33,18 @@ class RunConfig:
     Attributes
     ----------
     model : ModelConfig
-    pretrain : PretrainConfig
+    pretrain : PretrainConfig or None
+        None for weights that were imported: nothing says how they were trained.
     graph : dict
-        Counts of the graph, and the hash of its structures.
+        Counts of the graph, and the hash of its structures; empty for weights that were imported.
+    imported : dict or None
+        Name and SHA-256 of the file that weights were imported from.
     """
 
     model: ModelConfig
-    pretrain: PretrainConfig
+    pretrain: PretrainConfig | None
     graph: dict[str, Any]
+    imported: dict[str, str] | None = None
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -85,8 +89,9 @@ def write_config(folder: Path, config: RunConfig) -> None:
     stored = {
         "format_version": FORMAT_VERSION,
         "model": config.model.to_json(),
-        "pretrain": config.pretrain.to_json(),
+        "pretrain": None if config.pretrain is None else config.pretrain.to_json(),
         "graph": config.graph,
+        "imported": config.imported,
         "versions": {"infoalign-dgl": __version__, **versions},
     }
     replace_text(folder / CONFIG, json.dumps(stored, indent=2) + "\n")
@@ -117,6 +122,10 @@ def read_config(folder: Path) -> RunConfig:
             f"'{path}' has format version {found!r} and this program reads version {FORMAT_VERSION}: use the "
             f"program version that wrote it, or pretrain again"
         )
+    settings = stored["pretrain"]
     return RunConfig(
-        ModelConfig.from_json(stored["model"]), PretrainConfig.from_json(stored["pretrain"]), stored["graph"]
+        ModelConfig.from_json(stored["model"]),
+        None if settings is None else PretrainConfig.from_json(settings),
+        stored["graph"],
+        stored.get("imported"),
     )
