@@ -5,6 +5,9 @@ molecule's walk visits, sum alpha(v) BCE(logits, y_v) = A BCE(logits, ybar) with
 sum alpha(v) y_v / A. One row per molecule and feature space therefore gives the same loss and the same
 gradients as one row per visited node.
 
+What each loss divides by are totals of the whole batch. A part of a batch (a micro-batch, or one process's
+share) is given these same totals, so that losses and gradients of the parts add up to those of the batch.
+
 References
 ----------
 Liu et al. 2024, Learning Molecular Representation in a Cell, Eq. 3.
@@ -52,8 +55,55 @@ class SpaceTargets:
 
 
 @dataclass(frozen=True)
+class BatchTotals:
+    """What the losses of a whole batch are divided by.
+
+    Attributes
+    ----------
+    spaces : tuple of str
+        The S feature spaces.
+    values : Tensor
+        Shape (1 + 2 S,), float64: the number of molecules, each space's sum of alpha, and each space's number
+        of nodes visited. In one tensor, so that processes add theirs up in one exchange.
+    """
+
+    spaces: tuple[str, ...]
+    values: Tensor
+
+    @classmethod
+    def of(cls, targets: Mapping[str, SpaceTargets], num_molecules: int) -> BatchTotals:
+        """Count a batch of ``num_molecules`` molecules, on the device of its targets."""
+        sums = [rows.alpha.sum(dtype=torch.float64) for rows in targets.values()]
+        counts = [rows.count.sum(dtype=torch.float64) for rows in targets.values()]
+        device = sums[0].device if sums else None
+        molecules = torch.full((), num_molecules, dtype=torch.float64, device=device)
+        return cls(tuple(targets), torch.stack([molecules, *sums, *counts]))
+
+    def __add__(self, other: BatchTotals) -> BatchTotals:
+        """Return the totals of both batches together."""
+        return BatchTotals(self.spaces, self.values + other.values)
+
+    def to(self, device: torch.device) -> BatchTotals:
+        """Return the totals on another device."""
+        return BatchTotals(self.spaces, self.values.to(device))
+
+    @property
+    def molecules(self) -> Tensor:
+        """Number of molecules, shape ()."""
+        return self.values[0]
+
+    def alpha(self, space: str) -> Tensor:
+        """Sum of alpha over the nodes of a space that were visited, shape ()."""
+        return self.values[1 + self.spaces.index(space)]
+
+    def count(self, space: str) -> Tensor:
+        """How many nodes of a space were visited, shape ()."""
+        return self.values[1 + len(self.spaces) + self.spaces.index(space)]
+
+
+@dataclass(frozen=True)
 class LossTerms:
-    """What one batch costs.
+    """What one batch costs, or one part of a batch adds to that.
 
     Attributes
     ----------
@@ -68,6 +118,15 @@ class LossTerms:
     total: Tensor
     kl: Tensor
     spaces: dict[str, Tensor]
+
+    def __add__(self, other: LossTerms) -> LossTerms:
+        """Return what two parts of a batch cost together."""
+        spaces = {name: loss + other.spaces[name] for name, loss in self.spaces.items()}
+        return LossTerms(self.total + other.total, self.kl + other.kl, spaces)
+
+    def stacked(self) -> Tensor:
+        """Return total, KL and every space's loss as one tensor without gradient, shape (2 + S,)."""
+        return torch.stack([self.total, self.kl, *self.spaces.values()]).detach()
 
 
 def alpha_weighted_bce(logits: Tensor, targets: SpaceTargets) -> Tensor:
@@ -89,7 +148,13 @@ def alpha_weighted_bce(logits: Tensor, targets: SpaceTargets) -> Tensor:
 
 
 def eq3_loss(
-    model: InfoAlign, latent: Latent, targets: Mapping[str, SpaceTargets], *, beta: float, path_nodes: int
+    model: InfoAlign,
+    latent: Latent,
+    targets: Mapping[str, SpaceTargets],
+    totals: BatchTotals,
+    *,
+    beta: float,
+    path_nodes: int,
 ) -> LossTerms:
     """Take Eq. 3 literally: summed over spaces and nodes, divided by the path's nodes and by the batch.
 
@@ -100,23 +165,31 @@ def eq3_loss(
     latent : Latent
         Of B molecules; z is sampled.
     targets : mapping of str to SpaceTargets
-        Per feature space.
+        Per feature space, of these molecules.
+    totals : BatchTotals
+        Of the whole batch, of which the molecules may be a part.
     beta : float
         Weight of the divergence from the prior.
     path_nodes : int
         Nodes L+1 of a walk.
     """
     z = latent.sample()
-    share = 1.0 / (len(z) * path_nodes)
+    nodes = totals.molecules * path_nodes
     spaces = {
-        name: alpha_weighted_bce(model.decode(name, z, rows.molecule), rows) * share
+        name: _divide(alpha_weighted_bce(model.decode(name, z, rows.molecule), rows), nodes)
         for name, rows in targets.items()
     }
-    return _terms(latent.kl(), spaces, beta)
+    return _terms(latent.kl(), len(z), totals, spaces, beta)
 
 
 def balanced_loss(
-    model: InfoAlign, latent: Latent, targets: Mapping[str, SpaceTargets], *, beta: float, path_nodes: int
+    model: InfoAlign,
+    latent: Latent,
+    targets: Mapping[str, SpaceTargets],
+    totals: BatchTotals,
+    *,
+    beta: float,
+    path_nodes: int,
 ) -> LossTerms:
     """Sum over spaces the alpha-weighted mean over what the batch visited in each.
 
@@ -124,38 +197,56 @@ def balanced_loss(
     ``path_nodes`` cancels.
     """
     z = latent.sample()
-    spaces = {}
-    for name, rows in targets.items():
-        summed = alpha_weighted_bce(model.decode(name, z, rows.molecule), rows)
-        spaces[name] = summed / rows.alpha.sum() if len(rows) else summed
-    return _terms(latent.kl(), spaces, beta)
+    spaces = {
+        name: _divide(alpha_weighted_bce(model.decode(name, z, rows.molecule), rows), totals.alpha(name))
+        for name, rows in targets.items()
+    }
+    return _terms(latent.kl(), len(z), totals, spaces, beta)
 
 
 def reference_loss(
-    model: InfoAlign, latent: Latent, targets: Mapping[str, SpaceTargets], *, beta: float, path_nodes: int
+    model: InfoAlign,
+    latent: Latent,
+    targets: Mapping[str, SpaceTargets],
+    totals: BatchTotals,
+    *,
+    beta: float,
+    path_nodes: int,
 ) -> LossTerms:
     """Follow the published code: decoders read mu, one sample of the KL, means over observed entries.
 
-    Per modality (node type) the mean over observed entries is the sum over its spaces of A_r times the summed
-    BCE, over the number of entries observed there. A node whose alpha is exactly 0 counts there as observed
-    and here only if its walk visited the space with positive alpha too. Parameters are those of
-    :func:`eq3_loss`; ``path_nodes`` cancels.
+    Every decoder runs on every molecule, and the loss is taken where there is a target. Per modality (node
+    type) the mean over observed entries is the sum over its spaces of A_r times the summed BCE, over the
+    number of entries observed there. A node whose alpha is exactly 0 counts there as observed and here only
+    if its walk visited the space with positive alpha too. Parameters are those of :func:`eq3_loss`;
+    ``path_nodes`` cancels.
     """
     modality = model.config.modality
     entries: dict[str, Tensor | float] = {}
     for name, rows in targets.items():
-        here = rows.count.sum() * rows.mean.shape[1]
+        here = totals.count(name) * rows.mean.shape[1]
         entries[modality[name]] = entries.get(modality[name], 0.0) + here
-    visited = {modality[name] for name, rows in targets.items() if len(rows)}
     spaces = {}
     for name, rows in targets.items():
-        summed = alpha_weighted_bce(model.decode(name, latent.mu, rows.molecule), rows)
-        columns = rows.mean.shape[1]
-        spaces[name] = summed * columns / entries[modality[name]] if modality[name] in visited else summed
-    return _terms(latent.log_ratio(latent.sample()), spaces, beta)
+        logits = model.decode(name, latent.mu)
+        if len(rows) < len(logits):  # else the rows are the molecules, in order
+            logits = logits.index_select(0, rows.molecule)
+        summed = alpha_weighted_bce(logits, rows) * rows.mean.shape[1]
+        spaces[name] = _divide(summed, entries[modality[name]])
+    return _terms(latent.log_ratio(latent.sample()), len(latent.mu), totals, spaces, beta)
 
 
-def _terms(kl: Tensor, spaces: dict[str, Tensor], beta: float) -> LossTerms:
+def _divide(summed: Tensor, total: Tensor | float) -> Tensor:
+    """Return summed / total, and 0 (like its gradient) where nobody was visited and both are 0."""
+    total = torch.as_tensor(total, device=summed.device)
+    return summed / torch.where(total > 0, total, 1.0).to(summed.dtype)
+
+
+def _terms(
+    mean_kl: Tensor, num_molecules: int, totals: BatchTotals, spaces: dict[str, Tensor], beta: float
+) -> LossTerms:
+    """Add up the terms; ``mean_kl`` is over the ``num_molecules`` at hand, and becomes their share."""
+    kl = mean_kl * (num_molecules / totals.molecules).to(mean_kl.dtype)
     total = beta * kl
     for loss in spaces.values():
         total = total + loss
@@ -174,6 +265,7 @@ def objective(
     model: InfoAlign,
     latent: Latent,
     targets: Mapping[str, SpaceTargets],
+    totals: BatchTotals,
     *,
     beta: float,
     path_nodes: int,
@@ -184,7 +276,7 @@ def objective(
     ----------
     name : {"balanced", "eq3", "reference"}
         Key of ``OBJECTIVES``.
-    model, latent, targets, beta, path_nodes
+    model, latent, targets, totals, beta, path_nodes
         As for :func:`eq3_loss`.
     """
-    return OBJECTIVES[name](model, latent, targets, beta=beta, path_nodes=path_nodes)
+    return OBJECTIVES[name](model, latent, targets, totals, beta=beta, path_nodes=path_nodes)

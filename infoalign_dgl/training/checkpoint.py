@@ -1,19 +1,18 @@
 """Checkpoints: whole or not there, checked when read, and complete enough to go on bit for bit.
 
-A checkpoint is a folder ``checkpoints/step-N`` with ``model.safetensors``, ``training.pt`` (optimizer, random
-number generators, progress; readable with ``weights_only=True``) and ``SHA256SUMS``. ``checkpoints/last`` and
-``checkpoints/best`` are text files that name one.
+A checkpoint is a folder ``checkpoints/step-N`` with ``model.safetensors``, ``training.pt`` (optimizer and
+progress; readable with ``weights_only=True``) and ``SHA256SUMS``. No random state is kept: a
+step's is a function of the run's seed and the step. ``checkpoints/last`` and ``checkpoints/best`` are text
+files that name one.
 """
 
 from __future__ import annotations
 
-import random
 import re
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -50,28 +49,6 @@ class Progress:
     step: int = 0
     best_step: int | None = None
     best_value: float = float("inf")
-
-
-def rng_state() -> dict[str, Any]:
-    """Return the state of every global random number generator, as tensors and plain values."""
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002 - for third parties
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [str(kind), torch.from_numpy(np.asarray(keys, np.int64)), position, has_gauss, cached],
-        "python": random.getstate(),
-    }
-
-
-def set_rng_state(state: dict[str, Any]) -> None:
-    """Put back what :func:`rng_state` returned; generators of GPUs that are not there are left out."""
-    torch.set_rng_state(state["torch"])
-    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
-    kind, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
 
 
 def save_checkpoint(
@@ -111,7 +88,6 @@ def save_checkpoint(
         if optimizer is not None:
             state = {
                 "optimizer": optimizer.state_dict(),
-                "rng": rng_state(),
                 "step": progress.step,
                 "best_step": progress.best_step,
                 "best_value": progress.best_value,
@@ -219,7 +195,7 @@ def load_model(folder: Path, model: torch.nn.Module) -> None:
 
 
 def load_training(folder: Path, optimizer: torch.optim.Optimizer) -> Progress:
-    """Read a checkpoint's optimizer and random number generators, and return the progress.
+    """Read a checkpoint's optimizer, and return the progress.
 
     Raises
     ------
@@ -230,7 +206,6 @@ def load_training(folder: Path, optimizer: torch.optim.Optimizer) -> Progress:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         optimizer.load_state_dict(state["optimizer"])
-        set_rng_state(state["rng"])
         return Progress(state["step"], state["best_step"], state["best_value"])
     except (KeyError, ValueError, RuntimeError, OSError) as error:
         raise RunError(f"'{path}' cannot be resumed from ({error}): start another run folder") from error

@@ -1,11 +1,10 @@
-"""The pretraining loop."""
+"""A pretraining run from start to end."""
 
 from __future__ import annotations
 
-import math
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ import torch
 from rich.console import Console
 
 from infoalign_dgl.errors import RunError
-from infoalign_dgl.models.objective import LossTerms, objective
 from infoalign_dgl.training.checkpoint import (
     Progress,
     load_model,
@@ -22,9 +20,9 @@ from infoalign_dgl.training.checkpoint import (
     save_checkpoint,
 )
 from infoalign_dgl.training.interrupts import StopRequest
-from infoalign_dgl.training.reporting import ConsoleReport, MetricsLog, format_seconds, peak_memory_bytes
+from infoalign_dgl.training.prefetch import prepared_batches
+from infoalign_dgl.training.reporting import ConsoleReport, MetricsLog, format_seconds
 from infoalign_dgl.training.run_folder import CONFIG, read_config, start_run, write_config
-from infoalign_dgl.training.schedule import cosine_factor
 from infoalign_dgl.training.setup import (
     Data,
     choose_device,
@@ -32,19 +30,15 @@ from infoalign_dgl.training.setup import (
     load_data,
     make_model,
     opening_lines,
-    set_seeds,
 )
+from infoalign_dgl.training.step import Trainer, take_step
+from infoalign_dgl.training.step_log import StepLog
 
 if TYPE_CHECKING:
     from infoalign_dgl.context import ContextGraph
-    from infoalign_dgl.models import InfoAlign
     from infoalign_dgl.training.config import PretrainConfig
     from infoalign_dgl.training.holdout import SpaceValidation
     from infoalign_dgl.training.run_folder import RunConfig
-    from infoalign_dgl.training.sampler import EpochPlan
-    from infoalign_dgl.training.targets import PreparedBatch
-
-_STEPS_PER_READ_ON_GPU = 20  # reading a loss waits for the device
 
 
 @dataclass(frozen=True)
@@ -82,17 +76,9 @@ class _Run:
     """The moving parts of a run."""
 
     folder: Path
-    config: PretrainConfig
     data: Data
-    model: InfoAlign
-    optimizer: torch.optim.Optimizer
-    device: torch.device
-    total_steps: int
+    trainer: Trainer
     progress: Progress
-    pending: list[tuple[dict[str, Any], torch.Tensor]] = field(default_factory=list)
-    last_read: float = field(default_factory=time.monotonic)
-    metrics: dict[str, Any] = field(default_factory=dict)
-    plan: tuple[int, EpochPlan] | None = None
 
 
 def pretrain(
@@ -141,20 +127,20 @@ def pretrain(
     folder = Path(run_folder)
     earlier = _earlier_run(folder, config, resume=resume)
     device = choose_device(config.device)
-    set_seeds(config.seed)
     data = load_data(graph, config)
     description = describe_run(graph, config, data)
     if earlier is not None and earlier.graph["molecules_sha256"] != description.graph["molecules_sha256"]:
         raise RunError(
             f"'{folder}' was trained on another graph's molecules: resume with the graph it was started on"
         )
+    torch.manual_seed(config.seed)  # for the first weights; each step then seeds its own noise
     model = make_model(description.model, data, device)
     optimizer = torch.optim.Adam(
         model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
     )
     total = config.epochs * data.sampler.steps_per_epoch
     total = total if config.max_steps is None else min(total, config.max_steps)
-    run = _Run(folder, config, data, model, optimizer, device, total, Progress())
+    run = _Run(folder, data, Trainer(model, optimizer, data.builder, config, device, total), Progress())
     if earlier is None:
         start_run(folder, description, graph)
     else:
@@ -163,10 +149,10 @@ def pretrain(
     for line in opening_lines(graph, data, config, device):
         console.print(line, highlight=False, soft_wrap=True)
     with StopRequest() as stop:
-        validation = _train(run, console, stop)
+        metrics, validation = _train(run, console, stop)
     seconds = time.monotonic() - started
     _say_how_it_ended(run, console, validation, stop.received, seconds)
-    return PretrainResult(folder, run.progress.step, total, seconds, run.metrics, validation, stop.received)
+    return PretrainResult(folder, run.progress.step, total, seconds, metrics, validation, stop.received)
 
 
 def _earlier_run(folder: Path, config: PretrainConfig, *, resume: bool) -> RunConfig | None:
@@ -193,149 +179,62 @@ def _restore(run: _Run, console: Console) -> None:
     if checkpoint is None:
         console.print("no checkpoint yet: starting at step 0", highlight=False)
         return
-    load_model(checkpoint, run.model)
-    run.progress = load_training(checkpoint, run.optimizer)
-    console.print(f"resuming after step {run.progress.step:,} of {run.total_steps:,}", highlight=False)
-
-
-def _train(run: _Run, console: Console, stop: StopRequest) -> dict[str, SpaceValidation]:
-    """Run the steps that are left, and return the last validation."""
-    log = MetricsLog(run.folder, run.progress.step)
-    report = ConsoleReport(console, run.total_steps, run.progress.step)
-    validation: dict[str, SpaceValidation] = {}
-    run.model.train()
-    with ThreadPoolExecutor(max_workers=1) as background:
-        try:
-            ended = run.progress.step >= run.total_steps
-            ready = None if ended else background.submit(_prepare, run, run.progress.step)
-            if run.total_steps == 0:  # the untrained model is a run like any other
-                validation = _validate_and_save(run, log, report)
-            while ready is not None:
-                batch = ready.result().to(run.device)
-                following = run.progress.step + 1
-                ready = background.submit(_prepare, run, following) if following < run.total_steps else None
-                _note(run, batch, _step(run, batch))
-                if stop.received is not None:
-                    ready = None
-                if ready is None or run.progress.step % run.config.checkpoint_every == 0:
-                    validation = _validate_and_save(run, log, report)
-                elif run.device.type == "cpu" or len(run.pending) >= _STEPS_PER_READ_ON_GPU:
-                    _read_losses(run, log, report, {})
-        finally:
-            report.close()
-            log.close()
-    return validation or run.data.validator(run.model)
-
-
-def _prepare(run: _Run, step: int) -> PreparedBatch:
-    """Prepare a step's batch; called by one background thread at a time."""
-    epoch, position = divmod(step, run.data.sampler.steps_per_epoch)
-    if run.plan is None or run.plan[0] != epoch:
-        run.plan = (epoch, run.data.sampler.epoch(epoch))
-    plan = run.plan[1]
-    return run.data.builder.prepare(plan.batches[position], plan.walk_ids[position], epoch)
-
-
-def _step(run: _Run, batch: PreparedBatch) -> LossTerms:
-    """Take one optimizer step."""
-    for group in run.optimizer.param_groups:
-        group["lr"] = run.config.lr * cosine_factor(run.progress.step, run.total_steps)
-    run.optimizer.zero_grad(set_to_none=True)
-    with torch.autocast(run.device.type, dtype=torch.bfloat16, enabled=run.config.precision == "bf16"):
-        terms = objective(
-            run.config.loss,
-            run.model,
-            run.model.encode(batch.graphs),
-            batch.targets,
-            beta=run.config.beta,
-            path_nodes=run.config.walk_length + 1,
-        )
-    terms.total.backward()
-    run.optimizer.step()
-    run.progress.step += 1
-    return terms
-
-
-def _note(run: _Run, batch: PreparedBatch, terms: LossTerms) -> None:
-    """Keep what the step's line will say; the losses stay on the device."""
-    values = {
-        "step": run.progress.step,
-        "epoch": (run.progress.step - 1) // run.data.sampler.steps_per_epoch,
-        "molecules": len(batch.molecules),
-        "lr": run.optimizer.param_groups[0]["lr"],
-    }
-    values |= {f"targets/{name}": len(rows) for name, rows in batch.targets.items()}
-    losses = torch.stack([terms.total, terms.kl, *terms.spaces.values()]).detach()
-    run.pending.append((values, losses))
-
-
-def _read_losses(run: _Run, log: MetricsLog, report: ConsoleReport, extra: dict[str, Any]) -> None:
-    """Write the pending steps' lines, ``extra`` on the last one, and stop where a loss is not finite."""
-    if not run.pending:
-        return
-    rows = torch.stack([losses for _, losses in run.pending]).tolist()
-    now = time.monotonic()
-    rate = sum(values["molecules"] for values, _ in run.pending) / max(now - run.last_read, 1e-9)
-    names = list(run.model.config.spaces)
-    memory = peak_memory_bytes(run.device)
-    for (values, _), (total, kl, *losses) in zip(run.pending, rows, strict=True):
-        spaces = dict(zip(names, losses, strict=True))
-        _check_finite(values["step"], total, kl, spaces)
-        is_last = values is run.pending[-1][0]
-        run.metrics = {
-            **values,
-            "loss": total,
-            "kl": kl,
-            **{f"loss/{name}": loss for name, loss in spaces.items()},
-            "molecules_per_second": rate,
-            "peak_memory_bytes": memory,
-            **(extra if is_last else {}),
-        }
-        log.write(run.metrics)
-        report.step(values["step"], _by_modality(run, values, spaces), rate)
-    run.pending.clear()
-    run.last_read = time.monotonic()
-
-
-def _by_modality(run: _Run, values: dict[str, Any], spaces: dict[str, float]) -> dict[str, float]:
-    """Sum the losses of the spaces that the batch visited, per modality."""
-    summed: dict[str, float] = {}
-    for name, loss in spaces.items():
-        if values[f"targets/{name}"]:
-            modality = run.model.config.modality[name]
-            summed[modality] = summed.get(modality, 0.0) + loss
-    return summed
-
-
-def _check_finite(step: int, total: float, kl: float, spaces: dict[str, float]) -> None:
-    if math.isfinite(total) and math.isfinite(kl):
-        return
-    broken = [f"feature space '{name}'" for name, loss in spaces.items() if not math.isfinite(loss)]
-    if not math.isfinite(kl):
-        broken.append("the KL term")
-    raise RunError(
-        f"the loss of {' and '.join(broken) or 'the sum of all spaces'} is not finite at step {step}: "
-        f"start again with a lower --lr; what was saved before is untouched"
+    load_model(checkpoint, run.trainer.model)
+    run.progress = load_training(checkpoint, run.trainer.optimizer)
+    console.print(
+        f"resuming after step {run.progress.step:,} of {run.trainer.total_steps:,}", highlight=False
     )
 
 
-def _validate_and_save(run: _Run, log: MetricsLog, report: ConsoleReport) -> dict[str, SpaceValidation]:
+def _train(
+    run: _Run, console: Console, stop: StopRequest
+) -> tuple[dict[str, Any], dict[str, SpaceValidation]]:
+    """Run the steps that are left, and return the last line of metrics and the last validation."""
+    trainer, data, progress = run.trainer, run.data, run.progress
+    validation: dict[str, SpaceValidation] = {}
+    trainer.model.train()
+    log = StepLog(
+        MetricsLog(run.folder, progress.step),
+        ConsoleReport(console, trainer.total_steps, progress.step),
+        trainer.model.config.modality,
+        data.sampler.steps_per_epoch,
+        trainer.device,
+    )
+    batches = prepared_batches(data.sampler, data.builder, progress.step, trainer.total_steps)
+    with closing(log), closing(batches):
+        if trainer.total_steps == 0:  # the untrained model is a run like any other
+            validation = _validate_and_save(run, log)
+        for batch in batches:
+            log.add(take_step(trainer, progress.step, batch))
+            progress.step += 1
+            ends = stop.received is not None or progress.step == trainer.total_steps
+            if ends or progress.step % trainer.config.checkpoint_every == 0:
+                validation = _validate_and_save(run, log)
+            else:
+                log.read_if_cheap()
+            if ends:
+                break
+    return log.metrics, validation or data.validator(trainer.model)
+
+
+def _validate_and_save(run: _Run, log: StepLog) -> dict[str, SpaceValidation]:
     """Validate, write the step's line (which checks the losses so far), and save a checkpoint."""
-    seconds = time.monotonic() - run.last_read
-    validation = run.data.validator(run.model)
-    extra = {
-        f"validation/{name}/{key}": value
-        for name, found in validation.items()
-        for key, value in found.to_json().items()
-    }
-    run.last_read = time.monotonic() - seconds  # validation is no part of the training rate
-    _read_losses(run, log, report, extra)
+    progress = run.progress
+    with log.clock_stopped():
+        validation = run.data.validator(run.trainer.model)
+    log.read(
+        {
+            f"validation/{name}/{key}": value
+            for name, found in validation.items()
+            for key, value in found.to_json().items()
+        }
+    )
     value = sum(found.difference for found in validation.values())
-    is_best = bool(validation) and value < run.progress.best_value
+    is_best = bool(validation) and value < progress.best_value
     if is_best:
-        run.progress.best_step, run.progress.best_value = run.progress.step, value
-    save_checkpoint(run.folder, run.model, run.optimizer, run.progress, is_best=is_best)
-    run.last_read = time.monotonic()
+        progress.best_step, progress.best_value = progress.step, value
+    with log.clock_stopped():
+        save_checkpoint(run.folder, run.trainer.model, run.trainer.optimizer, progress, is_best=is_best)
     return validation
 
 
@@ -343,10 +242,11 @@ def _say_how_it_ended(
     run: _Run, console: Console, validation: dict[str, SpaceValidation], signal: str | None, seconds: float
 ) -> None:
     """Print the last lines: how to go on where the run was stopped, and the validation per feature space."""
-    if signal is not None and run.progress.step < run.total_steps:
+    step, total = run.progress.step, run.trainer.total_steps
+    if signal is not None and step < total:
         console.print(
-            f"stopped by {signal} after step {run.progress.step:,} of {run.total_steps:,}, which is saved: "
-            f"go on with --resume on the run folder '{run.folder}'",
+            f"stopped by {signal} after step {step:,} of {total:,}, which is saved: go on "
+            f"with --resume on the run folder '{run.folder}'",
             highlight=False,
             soft_wrap=True,
         )
@@ -355,8 +255,7 @@ def _say_how_it_ended(
         for name, found in validation.items()
     )
     console.print(
-        f"{run.progress.step:,} steps in {format_seconds(seconds)}; on molecules held out: "
-        f"{table or 'none held out'}",
+        f"{step:,} steps in {format_seconds(seconds)}; on molecules held out: {table or 'none held out'}",
         highlight=False,
         soft_wrap=True,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,13 +66,6 @@ def choose_device(name: str) -> torch.device:
             f"device {name!r} is not usable by this torch ({torch.__version__}): pass --device cpu or auto"
         )
     return device
-
-
-def set_seeds(seed: int) -> None:
-    """Seed torch (all devices), numpy and Python."""
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - for third parties; this package draws from generators of its own
-    random.seed(seed)
 
 
 def load_data(

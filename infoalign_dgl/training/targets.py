@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from infoalign_dgl.errors import RunError
-from infoalign_dgl.models.objective import SpaceTargets
+from infoalign_dgl.models.objective import BatchTotals, SpaceTargets
 from infoalign_dgl.walks import collapse_targets, random_walks
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def collapse(spaces: dict[str, TargetSpace], nodes: np.ndarray, alpha: np.ndarra
 
 @dataclass(frozen=True)
 class PreparedBatch:
-    """What a step needs.
+    """What a step needs, or a part of it.
 
     Attributes
     ----------
@@ -138,11 +139,14 @@ class PreparedBatch:
         Their structures.
     targets : dict of str to SpaceTargets
         Per feature space.
+    totals : BatchTotals
+        What the losses are divided by: of the step's whole batch, also where this is a part of it.
     """
 
     molecules: np.ndarray
     graphs: MoleculeBatch
     targets: dict[str, SpaceTargets]
+    totals: BatchTotals
 
     def to(self, device: torch.device) -> PreparedBatch:
         """Return the batch on another device."""
@@ -154,7 +158,7 @@ class PreparedBatch:
             )
             for name, rows in self.targets.items()
         }
-        return PreparedBatch(self.molecules, self.graphs.to(device), targets)
+        return PreparedBatch(self.molecules, self.graphs.to(device), targets, self.totals.to(device))
 
 
 @dataclass(frozen=True)
@@ -195,8 +199,39 @@ class BatchBuilder:
 
     def prepare(self, molecules: np.ndarray, walk_ids: np.ndarray, epoch: int) -> PreparedBatch:
         """Prepare a step's batch of B molecules, on the CPU."""
-        nodes, alpha = self.walks(molecules, walk_ids, epoch)
-        return PreparedBatch(molecules, self.packed.gather(molecules), collapse(self.spaces, nodes, alpha))
+        targets = collapse(self.spaces, *self.walks(molecules, walk_ids, epoch))
+        totals = BatchTotals.of(targets, len(molecules))
+        return PreparedBatch(molecules, self.packed.gather(molecules), targets, totals)
+
+    def cut(self, batch: PreparedBatch, micro_batch: int | None) -> list[PreparedBatch]:
+        """Cut a batch into parts of nearly equal size, each with the totals of the whole.
+
+        Parameters
+        ----------
+        batch : PreparedBatch
+            B molecules, on the CPU.
+        micro_batch : int or None
+            Most molecules per part, at least 2; None for one part. Where that would leave a part with a
+            single molecule, which BatchNorm cannot take, a part has one more.
+        """
+        size = len(batch.molecules)
+        if micro_batch is None or size <= micro_batch:
+            return [batch]
+        parts = max(1, min(-(-size // micro_batch), size // 2))
+        edges = [size * part // parts for part in range(parts + 1)]
+        return [self._part(batch, start, stop) for start, stop in pairwise(edges)]
+
+    def _part(self, batch: PreparedBatch, start: int, stop: int) -> PreparedBatch:
+        """Return the molecules from ``start`` to before ``stop``."""
+        targets = {}
+        for name, rows in batch.targets.items():
+            first, last = torch.searchsorted(rows.molecule, torch.tensor([start, stop])).tolist()
+            here = slice(first, last)
+            targets[name] = SpaceTargets(
+                rows.molecule[here] - start, rows.alpha[here], rows.count[here], rows.mean[here]
+            )
+        molecules = batch.molecules[start:stop]
+        return PreparedBatch(molecules, self.packed.gather(molecules), targets, batch.totals)
 
     def starting_means(self, plan: EpochPlan, seen: np.ndarray) -> dict[str, np.ndarray]:
         """Column means that decoders start at, per feature space, shape (d,), float64.

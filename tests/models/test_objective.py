@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal
 
 from infoalign_dgl.models.config import ModelConfig
-from infoalign_dgl.models.objective import OBJECTIVES, SpaceTargets, alpha_weighted_bce, objective
+from infoalign_dgl.models.objective import (
+    OBJECTIVES,
+    BatchTotals,
+    SpaceTargets,
+    alpha_weighted_bce,
+    objective,
+)
 
 BETA = 0.3
 PATH = 5
@@ -44,6 +52,18 @@ def collapse(walks, spaces):
             torch.tensor(np.array([r[3] for r in rows]).reshape(len(rows), columns)),
         )
     return targets
+
+
+def in_float32(targets):
+    return {
+        space: SpaceTargets(t.molecule, t.alpha.float(), t.count.float(), t.mean.float())
+        for space, t in targets.items()
+    }
+
+
+def loss_of(name, model, batch, targets, *, beta=BETA):
+    totals = BatchTotals.of(targets, batch.num_molecules)
+    return objective(name, model, model.encode(batch), targets, totals, beta=beta, path_nodes=PATH)
 
 
 def uncollapsed(name, model, batch, walks):
@@ -99,12 +119,89 @@ def test_collapsed_equals_uncollapsed(make_model, batch, name, seed):
     model.zero_grad(set_to_none=True)
     torch.manual_seed(seed)
     targets = collapse(walks, model.config.spaces)
-    terms = objective(name, model, model.encode(batch), targets, beta=BETA, path_nodes=PATH)
+    terms = loss_of(name, model, batch, targets)
     torch.testing.assert_close(terms.total, expected, atol=1e-10, rtol=1e-10)
     torch.testing.assert_close(terms.total, BETA * terms.kl + sum(terms.spaces.values()))
     terms.total.backward()
     for key, value in gradients(model).items():
         torch.testing.assert_close(value, expected_gradients[key], atol=1e-10, rtol=1e-8, msg=key)
+
+
+def rows_between(targets, start, stop):
+    """The targets of molecules ``start`` to ``stop - 1``, numbered from 0."""
+    parts = {}
+    for space, rows in targets.items():
+        here = (rows.molecule >= start) & (rows.molecule < stop)
+        parts[space] = SpaceTargets(
+            rows.molecule[here] - start, rows.alpha[here], rows.count[here], rows.mean[here]
+        )
+    return parts
+
+
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+@pytest.mark.parametrize("edges", [(0, 3, 10), (0, 1, 2, 7, 10)])
+def test_parts_add_up_to_the_batch(make_model, molecules, monkeypatch, name, edges):
+    """BatchNorm in eval mode, no dropout, and noise that belongs to the molecule: equal to 1e-12."""
+    model = make_model(dropout=0.0).double().eval()
+    noise = torch.randn(len(molecules), 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    targets = collapse(
+        random_walks(len(molecules), model.config.spaces, np.random.default_rng(5), never=("second",)),
+        model.config.spaces,
+    )
+
+    def run(start, stop, totals):
+        monkeypatch.setattr(torch, "randn_like", lambda _: noise[start:stop])
+        latent = model.encode(molecules.gather(np.arange(start, stop)))
+        part = rows_between(targets, start, stop)
+        terms = objective(name, model, latent, part, totals, beta=BETA, path_nodes=PATH)
+        terms.total.backward()
+        return terms
+
+    totals = BatchTotals.of(targets, len(molecules))
+    whole = run(0, len(molecules), totals)
+    expected = gradients(model)
+    model.zero_grad(set_to_none=True)
+    terms, counted = None, None
+    for start, stop in pairwise(edges):
+        here = BatchTotals.of(rows_between(targets, start, stop), stop - start)
+        counted = here if counted is None else counted + here
+        part = run(start, stop, totals)
+        terms = part if terms is None else terms + part
+    torch.testing.assert_close(counted.values, totals.values, rtol=1e-14, atol=0)
+    torch.testing.assert_close(terms.stacked(), whole.stacked(), rtol=1e-12, atol=1e-14)
+    assert not terms.stacked().requires_grad
+    for key, value in gradients(model).items():
+        torch.testing.assert_close(value, expected[key], rtol=1e-10, atol=1e-12, msg=key)
+
+
+def test_totals_are_counts(make_model, molecules):
+    spaces = make_model().config.spaces
+    walks = random_walks(len(molecules), spaces, np.random.default_rng(0), never=("second",))
+    totals = BatchTotals.of(collapse(walks, spaces), len(molecules))
+    assert totals.molecules == len(molecules)
+    for name in spaces:
+        alphas = [alpha for nodes in walks for space, alpha, _ in nodes if space == name]
+        assert totals.count(name) == len(alphas)
+        assert totals.alpha(name).item() == pytest.approx(sum(alphas), rel=1e-12)
+    assert BatchTotals.of({}, 3).molecules == 3
+
+
+@pytest.mark.parametrize(("name", "decodes_all"), [("reference", True), ("eq3", False), ("balanced", False)])
+def test_only_the_published_loss_decodes_every_molecule(make_model, batch, name, decodes_all):
+    model = make_model()
+    targets = in_float32(
+        collapse(
+            random_walks(batch.num_molecules, model.config.spaces, np.random.default_rng(0)),
+            model.config.spaces,
+        )
+    )
+    seen = {}
+    for space, decoder in model.decoders.items():
+        decoder.output.register_forward_hook(
+            lambda _layer, _given, logits, space=space: seen.update({space: len(logits)})
+        )
+    loss_of(name, model, batch, targets)
+    assert seen == {space: batch.num_molecules if decodes_all else len(targets[space]) for space in targets}
 
 
 @pytest.mark.parametrize("name", list(OBJECTIVES))
@@ -113,11 +210,7 @@ def test_a_space_that_nobody_visited_is_exactly_zero(make_model, batch, name):
     walks = random_walks(
         batch.num_molecules, model.config.spaces, np.random.default_rng(0), never=("second", "expression")
     )
-    targets = {
-        space: SpaceTargets(t.molecule, t.alpha.float(), t.count.float(), t.mean.float())
-        for space, t in collapse(walks, model.config.spaces).items()
-    }
-    terms = objective(name, model, model.encode(batch), targets, beta=BETA, path_nodes=PATH)
+    terms = loss_of(name, model, batch, in_float32(collapse(walks, model.config.spaces)))
     terms.total.backward()
     for space in ("second", "expression"):
         assert terms.spaces[space].item() == 0.0
@@ -134,8 +227,8 @@ def test_limits():
     class Constant:
         config = ModelConfig(spaces={"a": 3}, modality={"a": "molecule"})
 
-        def decode(self, space, z, rows):
-            return torch.zeros(len(rows), 3)
+        def decode(self, space, z, rows=None):
+            return torch.zeros(len(z if rows is None else rows), 3)
 
     class Unit:
         mu = torch.zeros(2, 4)
@@ -151,7 +244,8 @@ def test_limits():
 
     def run(name, alpha):
         rows = SpaceTargets(torch.tensor([1]), torch.tensor([alpha]), torch.tensor([1.0]), torch.rand(1, 3))
-        return objective(name, Constant(), Unit(), {"a": rows}, beta=0.5, path_nodes=PATH)
+        totals = BatchTotals.of({"a": rows}, 2)
+        return objective(name, Constant(), Unit(), {"a": rows}, totals, beta=0.5, path_nodes=PATH)
 
     ln2 = float(np.log(2))
     assert run("balanced", 1.0).total.item() == pytest.approx(ln2 + 3.5)
@@ -165,13 +259,10 @@ def test_limits():
 def test_float32_under_autocast(make_model, batch):
     model = make_model(dropout=0.0).eval()
     walks = random_walks(batch.num_molecules, model.config.spaces, np.random.default_rng(0))
-    targets = {
-        space: SpaceTargets(t.molecule, t.alpha.float(), t.count.float(), t.mean.float())
-        for space, t in collapse(walks, model.config.spaces).items()
-    }
-    plain = objective("reference", model, model.encode(batch), targets, beta=0.0, path_nodes=PATH)
+    targets = in_float32(collapse(walks, model.config.spaces))
+    plain = loss_of("reference", model, batch, targets, beta=0.0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = objective("reference", model, model.encode(batch), targets, beta=0.0, path_nodes=PATH)
+        half = loss_of("reference", model, batch, targets, beta=0.0)
     assert half.total.dtype == half.kl.dtype == torch.float32
     assert all(loss.dtype == torch.float32 for loss in half.spaces.values())
     assert half.total.item() == pytest.approx(plain.total.item(), rel=0.02)

