@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,3 +22,14 @@ def data_root() -> Path:
     if not (root / "context").is_dir():
         pytest.skip("real data not found: set INFOALIGN_DATA to the folder that holds context/ and tasks/")
     return root
+
+
+@pytest.fixture(scope="session")
+def equations():
+    """The module tests/models/published_equations.py: the published model, written out."""
+    path = Path(__file__).parent / "models" / "published_equations.py"
+    spec = importlib.util.spec_from_file_location("published_equations", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where its dataclass looks for itself
+    spec.loader.exec_module(module)
+    return module

@@ -53,8 +53,8 @@ def start_as_published(model: InfoAlign) -> None:
 def bound_used_rows(model: InfoAlign, batch: MoleculeBatch) -> None:
     """Shorten, in place, the embedding rows that a batch uses and that are longer than 1.
 
-    It waits for no device. Where several processes train together, a row that any of them uses is shortened
-    in all, so that their weights stay the same.
+    It waits for no device. Where several processes train together, each sees other molecules, and their
+    weights must stay the same: all rows are looked at there.
 
     Parameters
     ----------
@@ -63,14 +63,12 @@ def bound_used_rows(model: InfoAlign, batch: MoleculeBatch) -> None:
     batch : MoleculeBatch
         What it is about to encode.
     """
-    atoms = _used(batch.atom_features, ATOM_FEATURE_SIZES)
-    bonds = _used(batch.bond_features, BOND_FEATURE_SIZES)
     if distributed.is_available() and distributed.is_initialized():
-        everywhere = torch.cat([atoms, bonds])
-        distributed.all_reduce(everywhere, distributed.ReduceOp.MAX)
-        atoms, bonds = everywhere.split([len(atoms), len(bonds)])
+        bound_all_rows(model)
+        return
     encoder = _encoder(model)
-    bound_rows(encoder.atom_embedding.weight, atoms)
+    bound_rows(encoder.atom_embedding.weight, _used(batch.atom_features, ATOM_FEATURE_SIZES))
+    bonds = _used(batch.bond_features, BOND_FEATURE_SIZES)
     for layer in _bond_layers(encoder):
         bound_rows(layer.weight.t(), bonds)
 
@@ -97,19 +95,19 @@ def bound_rows(table: Tensor, used: Tensor | None = None) -> None:
     table : Tensor
         Shape (rows, D), of any strides.
     used : Tensor or None
-        Shape (rows,), nonzero for the rows to look at; None for all.
+        Shape (rows,), bool, the rows to look at; None for all.
     """
     with torch.no_grad():
         norm = torch.linalg.vector_norm(table, dim=1)
-        long = norm > MAX_NORM if used is None else (norm > MAX_NORM) & used.bool()
+        long = norm > MAX_NORM if used is None else (norm > MAX_NORM) & used
         table.mul_(torch.where(long, MAX_NORM / (norm + _NORM_EPSILON), 1.0).unsqueeze(1))
 
 
 def _used(features: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    """Mark the rows of the tables, side by side, that features of shape (n, len(sizes)) name, uint8."""
-    used = features.new_zeros(sum(sizes), dtype=torch.uint8)
+    """Mark the rows of the tables, side by side, that features of shape (n, len(sizes)) name, bool."""
+    used = features.new_zeros(sum(sizes), dtype=torch.bool)
     for column, table in enumerate(used.split(sizes)):
-        table.index_fill_(0, features[:, column], 1)
+        table.index_fill_(0, features[:, column], value=True)
     return used
 
 

@@ -60,6 +60,7 @@ _DAMAGED = (
     AssertionError,
     ArithmeticError,
     MemoryError,
+    OSError,
     struct.error,
 )
 
@@ -102,13 +103,15 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         If the file cannot be read, holds anything but named tensors, or asks for code to be run.
     """
     try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise RunError(f"'{path}' cannot be read ({error.strerror or error}): check the path") from error
+    try:
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():  # about the age of the file's format; what matters is an error below
             warnings.simplefilter("ignore")
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise RunError(f"'{path}' cannot be read ({error.strerror or error}): check the path") from error
+            found = torch.load(stream, map_location="cpu", weights_only=True)
     except (SafetensorError, *_DAMAGED) as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and asked is not None:
@@ -120,6 +123,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise RunError(
             f"'{path}' is cut off, damaged or no file of tensors ({type(error).__name__}): fetch it again"
         ) from error
+    finally:
+        stream.close()
     if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
         raise RunError(
             f"'{path}' is no state dict, names with one tensor each, but {_kind(found)}: save the published "
@@ -159,8 +164,8 @@ def from_published(state: Mapping[str, Tensor], source: str) -> Published:
     """
     config = _sizes(state, source)
     model = InfoAlign(config)
-    renamed = _renamed(config)
     ours = model.state_dict()
+    renamed = _renamed(config, ours)
     expected = {published: tuple(ours[name].shape) for published, name in renamed.items()}
     tables = _table_names(config)
     for prefix, sizes in tables.values():
@@ -233,7 +238,7 @@ def _count(state: Mapping[str, Tensor], prefix: str) -> int:
     return count
 
 
-def _renamed(config: ModelConfig) -> dict[str, str]:
+def _renamed(config: ModelConfig, names: Iterable[str]) -> dict[str, str]:
     """Map published names to ours, for the tensors that are the same in both."""
     prefixes = {
         "graph_encoder.virtualnode_embedding.weight": "encoder.virtual_node",
@@ -248,8 +253,6 @@ def _renamed(config: ModelConfig) -> dict[str, str]:
     for number, space in enumerate(DECODERS):
         for published, ours in (("fc1", "expand"), ("bn1", "norm"), ("fc2", "output")):
             prefixes[f"decoder_list.{number}.{published}"] = f"decoders.{space}.{ours}"
-    with torch.device("meta"):
-        names = list(InfoAlign(config).state_dict())
     return {
         published + name[len(ours) :]: name
         for published, ours in prefixes.items()

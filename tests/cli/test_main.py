@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ["build-graph", "demo", "doctor", "embed", "inspect", "pretrain"]
+COMMANDS = ["build-graph", "demo", "doctor", "embed", "import-reference", "inspect", "pretrain"]
 
 
 def run(*args: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -64,6 +64,7 @@ def test_wrong_use_exits_with_2(args: list[str]) -> None:
         (["build-graph", "simulated:many", "-o", "graph"], "many"),
         (["pretrain", "nowhere", "-o", "run"], "nowhere"),
         (["inspect", "nowhere"], "nowhere"),
+        (["import-reference", "nowhere.pt", "-o", "run"], "nowhere.pt"),
         (["embed", "nowhere", "table.csv", "-o", "out.parquet"], "nowhere"),
     ],
 )
