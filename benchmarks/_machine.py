@@ -76,12 +76,12 @@ def _proc_line(file: str, key: str) -> str | None:
 
 def resident_bytes() -> int:
     """Memory of this process that is resident now."""
-    return _status_bytes("VmRSS")
+    return _own_bytes("VmRSS")
 
 
 def peak_bytes() -> int:
     """Most memory of this process that was resident since it started, or since `reset_peak`."""
-    return _status_bytes("VmHWM")
+    return _own_bytes("VmHWM")
 
 
 def reset_peak() -> None:
@@ -96,8 +96,17 @@ def release_freed() -> None:
         trim(0)
 
 
-def _status_bytes(key: str) -> int:
-    value = _proc_line("/proc/self/status", key)
-    if value is None:
+def status_bytes(key: str, pid: int) -> int | None:
+    """Bytes that a process's status gives under that key; None where it has ended."""
+    try:
+        value = _proc_line(f"/proc/{pid}/status", key)
+    except OSError:
+        return None
+    return None if value is None else int(value.split()[0]) * 1024
+
+
+def _own_bytes(key: str) -> int:
+    found = status_bytes(key, os.getpid())
+    if found is None:
         raise RuntimeError(f"/proc/self/status has no {key}: memory can be measured on Linux only")
-    return int(value.split()[0]) * 1024
+    return found
