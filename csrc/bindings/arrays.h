@@ -41,17 +41,18 @@ nb::ndarray<nb::numpy, T> to_numpy(std::vector<T>&& values) {
     return to_numpy(std::move(values), {size});
 }
 
-#if defined(INFOALIGN_WITH_CUDA)
-/// Device addresses come as integers: the caller holds the tensors and has checked them.
+/// Tensors come as addresses, on a device or where a call must not take longer than its kernel: the caller holds them
+/// and has checked their types and sizes.
 template <class T>
 T* at_address(uint64_t address) {
     return reinterpret_cast<T*>(static_cast<uintptr_t>(address));
 }
-#endif
 
 void bind_index(nb::module_& module);
 void bind_walks(nb::module_& module);
 void bind_targets(nb::module_& module);
 void bind_similarity(nb::module_& module);
+void bind_molecules(nb::module_& module);
+void bind_network(nb::module_& module);
 
 }  // namespace infoalign::bindings

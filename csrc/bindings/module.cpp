@@ -5,9 +5,11 @@
 #include "arrays.h"
 
 NB_MODULE(_native, m) {
-    m.doc() = "Native kernels: walks, alias tables, collapsed targets, fingerprint similarity.";
+    m.doc() = "Native kernels: walks, alias tables, collapsed targets, fingerprint similarity, batches of molecules, GIN layers.";
     infoalign::bindings::bind_index(m);
     infoalign::bindings::bind_walks(m);
     infoalign::bindings::bind_targets(m);
     infoalign::bindings::bind_similarity(m);
+    infoalign::bindings::bind_molecules(m);
+    infoalign::bindings::bind_network(m);
 }

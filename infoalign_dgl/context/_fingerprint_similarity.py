@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from infoalign_dgl.walks.native import load_native
+from infoalign_dgl._extension import load_native
 
 if TYPE_CHECKING:
     from collections.abc import Callable

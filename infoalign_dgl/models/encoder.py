@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,9 @@ from torch.nn.functional import embedding_bag, one_hot, relu
 from infoalign_dgl._dgl import dgl
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.models.dropout import Dropout
-from infoalign_dgl.models.segments import Arcs, Grouping, pool, spread, sum_messages
+from infoalign_dgl.models.messages import hear
+from infoalign_dgl.models.norm import Finish, linear_norm
+from infoalign_dgl.models.segments import Arcs, Grouping, pool, spread
 from infoalign_dgl.molecules import ATOM_FEATURE_SIZES, BOND_FEATURE_SIZES
 
 with warnings.catch_warnings():
@@ -27,8 +29,6 @@ with warnings.catch_warnings():
     from dgllife.model.gnn.gnn_ogb import GINOGBLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from infoalign_dgl.molecules import MoleculeBatch
 
 Backend = Literal["dgl", "torch"]
@@ -36,11 +36,6 @@ BACKENDS: tuple[Backend, ...] = ("dgl", "torch")
 DEFAULT_BACKEND: Backend = (
     "torch"  # the faster one on a CPU and the only one that a CPU-only DGL leaves a GPU
 )
-
-
-def _every_bond_type(sizes: tuple[int, ...]) -> Tensor:
-    """Features of every bond type in the order of ``Arcs.by_type``, shape (T, len(sizes)), int64."""
-    return torch.cartesian_prod(*(torch.arange(size) for size in sizes))
 
 
 def _one_hot_bonds(features: Tensor, dtype: torch.dtype) -> Tensor:
@@ -83,7 +78,6 @@ class VirtualNodeGIN(nn.Module):
     """
 
     _atom_offsets: Tensor
-    _bond_types: Tensor
 
     def __init__(self, hidden: int, layers: int, dropout: float) -> None:
         super().__init__()
@@ -96,7 +90,6 @@ class VirtualNodeGIN(nn.Module):
         self.dropout = Dropout(dropout)
         first = torch.tensor([0, *ATOM_FEATURE_SIZES[:-1]]).cumsum(0)
         self.register_buffer("_atom_offsets", first, persistent=False)
-        self.register_buffer("_bond_types", _every_bond_type(BOND_FEATURE_SIZES), persistent=False)
         with torch.no_grad():
             for start, size in zip(first.tolist(), ATOM_FEATURE_SIZES, strict=True):
                 bound = math.sqrt(6 / (size + hidden))  # Xavier for each feature's own table
@@ -104,14 +97,18 @@ class VirtualNodeGIN(nn.Module):
 
     def forward(self, batch: MoleculeBatch, backend: Backend) -> Tensor:
         """Return one vector per molecule, shape (B, D)."""
+        return self._through_dgl(batch) if backend == "dgl" else self._through_torch(batch)
+
+    def _through_dgl(self, batch: MoleculeBatch) -> Tensor:
         by_molecule = Grouping.of(batch.molecule, batch.num_molecules, is_sorted=True)
-        pass_messages = self._through_dgl(batch) if backend == "dgl" else self._through_torch(batch)
+        graph = _dgl_graph(batch)
+        bonds = _one_hot_bonds(batch.bond_features, self.atom_embedding.weight.dtype)
         h = embedding_bag(batch.atom_features + self._atom_offsets, self.atom_embedding.weight, mode="sum")
         virtual = self.virtual_node.expand(batch.num_molecules, -1)
         last = len(self.convs) - 1
         for layer, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             h = h + spread(virtual, by_molecule)
-            update = norm(pass_messages(conv, h))
+            update = norm(conv(graph, h, bonds))
             if layer < last:
                 update = relu(update)
                 pooled = pool(h, by_molecule) + virtual
@@ -119,27 +116,34 @@ class VirtualNodeGIN(nn.Module):
             h = h + self.dropout(update)
         return pool(h, by_molecule)
 
-    def _through_dgl(self, batch: MoleculeBatch) -> Callable[[Any, Tensor], Tensor]:
-        graph = _dgl_graph(batch)
-        bonds = _one_hot_bonds(batch.bond_features, self.atom_embedding.weight.dtype)
+    def _through_torch(self, batch: MoleculeBatch) -> Tensor:
+        kinds = embedding_bag(batch.atom_kinds + self._atom_offsets, self.atom_embedding.weight, mode="sum")
+        h = spread(kinds + self.virtual_node, Grouping.of(batch.atom_kind, len(kinds)))
+        virtual = self.virtual_node.expand(batch.num_molecules, -1).contiguous()
+        one_hot_bonds = _one_hot_bonds(batch.bond_kinds, h.dtype)
+        last = len(self.convs) - 1
+        for layer, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            conv = cast("Any", conv)
+            with torch.autocast(h.device.type, enabled=False):
+                # The linear layer of a one-hot row is a look-up: a row per kind of bond, not one per arc.
+                bonds = conv.project_in_edge_feats(one_hot_bonds)
+            heard, pooled, h = hear(h, bonds, conv.eps, batch)
+            if layer < last:
+                virtual = self._talk(layer, pooled + virtual, virtual)
+            widen, inner_norm, _, narrow = conv.project_out
+            inner = linear_norm(heard, widen, inner_norm, Finish(relu=True))
+            # The next layer's virtual node is added here already, while the atoms are at hand.
+            following = virtual if layer < last else None
+            finish = Finish(layer < last, self.dropout, residual=h, per_molecule=following, batch=batch)
+            h = linear_norm(inner, narrow, norm, finish)
+        return pool(h, Grouping.of(batch.molecule, batch.num_molecules, is_sorted=True))
 
-        def pass_messages(conv: Any, h: Tensor) -> Tensor:
-            updated: Tensor = conv(graph, h, bonds)
-            return updated
-
-        return pass_messages
-
-    def _through_torch(self, batch: MoleculeBatch) -> Callable[[Any, Tensor], Tensor]:
-        arcs = Arcs.of(batch, BOND_FEATURE_SIZES)
-        bond_types = _one_hot_bonds(self._bond_types, self.atom_embedding.weight.dtype)
-
-        def pass_messages(conv: Any, h: Tensor) -> Tensor:
-            # The linear layer of a one-hot row is a look-up: one row per bond type instead of one per arc.
-            heard = sum_messages(h, conv.project_in_edge_feats(bond_types).to(h.dtype), arcs)
-            updated: Tensor = conv.project_out(heard + (1 + conv.eps) * h)
-            return updated
-
-        return pass_messages
+    def _talk(self, layer: int, pooled: Tensor, virtual: Tensor) -> Tensor:
+        """Give the virtual nodes after a layer, from the sums over their molecules."""
+        widen, inner_norm, _, narrow, norm, _ = cast("nn.Sequential", self.virtual_mlps[layer])
+        inner = linear_norm(pooled, cast("nn.Linear", widen), inner_norm, Finish(relu=True))
+        finish = Finish(relu=True, dropout=self.dropout, residual=virtual)
+        return linear_norm(inner, cast("nn.Linear", narrow), norm, finish)
 
 
 def _virtual_mlp(hidden: int) -> nn.Sequential:
@@ -175,7 +179,6 @@ class PlainGIN(nn.Module):
     """
 
     _atom_offsets: Tensor
-    _bond_types: Tensor
 
     def __init__(self, hidden: int, layers: int, dropout: float) -> None:
         super().__init__()
@@ -186,7 +189,6 @@ class PlainGIN(nn.Module):
         self.gin.dropout = Dropout(dropout)
         offsets = torch.tensor([0, *ATOM_FEATURE_SIZES[:-1]]).cumsum(0)
         self.register_buffer("_atom_offsets", offsets, persistent=False)
-        self.register_buffer("_bond_types", _every_bond_type(self._bond_sizes), persistent=False)
 
     def forward(self, batch: MoleculeBatch, backend: Backend) -> Tensor:
         """Return one vector per molecule, shape (B, D)."""
@@ -202,14 +204,14 @@ class PlainGIN(nn.Module):
         return atoms
 
     def _through_torch(self, batch: MoleculeBatch) -> Tensor:
-        arcs = Arcs.of(batch, self._bond_sizes)
+        arcs = Arcs.of(batch)
         table = torch.cat([embedding.weight for embedding in self.gin.node_embeddings])
-        h = embedding_bag(batch.atom_features + self._atom_offsets, table, mode="sum")
-        loop = self._bond_types.new_tensor(self._self_loop)
+        kinds = embedding_bag(batch.atom_kinds + self._atom_offsets, table, mode="sum")
+        h = spread(kinds, Grouping.of(batch.atom_kind, len(kinds)))
+        loop = batch.bond_kinds.new_tensor([self._self_loop])
         for layer in self.gin.gnn_layers:
-            bonds = _embed_bonds(layer, self._bond_types)
-            neighbours = spread(h, arcs.by_src) + spread(bonds, arcs.by_type)
-            heard = pool(neighbours, arcs.by_dst) + h + _embed_bonds(layer, loop[None])
+            neighbours = spread(h, arcs.by_src) + spread(_embed_bonds(layer, batch.bond_kinds), arcs.by_kind)
+            heard = pool(neighbours, arcs.by_dst) + h + _embed_bonds(layer, loop)
             update = layer.bn(layer.mlp(heard))
             h = self.gin.dropout(update if layer.activation is None else layer.activation(update))
         return h

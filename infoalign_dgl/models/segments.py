@@ -120,43 +120,41 @@ def spread(vectors: Tensor, grouping: Grouping) -> Tensor:
 
 @dataclass(frozen=True)
 class Arcs:
-    """The bonds of a batch of molecules as arcs, grouped by either end and by bond type.
+    """The bonds of a batch of molecules as arcs, grouped by either end and by bond kind; and its atoms.
 
     Attributes
     ----------
     by_src, by_dst : Grouping
         Of the E arcs by the atom they leave and by the atom they reach.
-    by_type : Grouping
-        Of the E arcs by their bond type.
+    by_kind : Grouping
+        Of the E arcs by their row of ``bond_kinds``.
+    by_molecule : Grouping
+        Of the N atoms by their molecule.
     """
 
     by_src: Grouping
     by_dst: Grouping
-    by_type: Grouping
+    by_kind: Grouping
+    by_molecule: Grouping
 
     @classmethod
-    def of(cls, batch: MoleculeBatch, bond_feature_sizes: tuple[int, ...]) -> Arcs:
-        """Group a batch's arcs; a bond's type is its features read as a number of mixed base."""
-        atoms = len(batch.atom_features)
-        kind = torch.zeros_like(batch.edge_src)
-        types = 1
-        for column, size in enumerate(bond_feature_sizes):
-            kind = kind * size + batch.bond_features[:, column]
-            types *= size
+    def of(cls, batch: MoleculeBatch) -> Arcs:
+        """Group a batch's arcs and atoms."""
         return cls(
-            Grouping.of(batch.edge_src, atoms),
-            Grouping.of(batch.edge_dst, atoms, is_sorted=True),
-            Grouping.of(kind, types),
+            Grouping.of(batch.edge_src, batch.num_atoms),
+            Grouping.of(batch.edge_dst, batch.num_atoms, is_sorted=True),
+            Grouping.of(batch.arc_kind.long(), len(batch.bond_kinds)),
+            Grouping.of(batch.molecule, batch.num_molecules, is_sorted=True),
         )
 
 
 class _SumMessages(torch.autograd.Function):
-    """Sum of relu(h[src] + bonds[type]) over the arcs that reach an atom."""
+    """Sum of relu(h[src] + bonds[kind]) over the arcs that reach an atom."""
 
     @staticmethod
     def forward(ctx: Any, atoms: Tensor, bonds: Tensor, arcs: Arcs) -> Tensor:
         messages = atoms.index_select(0, arcs.by_src.group)
-        messages += bonds.index_select(0, arcs.by_type.group)
+        messages += bonds.index_select(0, arcs.by_kind.group)
         messages.relu_()
         ctx.arcs = arcs
         ctx.save_for_backward(messages > 0)
@@ -167,7 +165,7 @@ class _SumMessages(torch.autograd.Function):
         (positive,) = ctx.saved_tensors
         per_arc = gradients[0].index_select(0, ctx.arcs.by_dst.group)
         per_arc *= positive
-        return ctx.arcs.by_src.sum(per_arc), ctx.arcs.by_type.sum(per_arc), None
+        return ctx.arcs.by_src.sum(per_arc), ctx.arcs.by_kind.sum(per_arc), None
 
 
 def sum_messages(atoms: Tensor, bonds: Tensor, arcs: Arcs) -> Tensor:
@@ -178,7 +176,7 @@ def sum_messages(atoms: Tensor, bonds: Tensor, arcs: Arcs) -> Tensor:
     atoms : Tensor
         Shape (N, D), h.
     bonds : Tensor
-        Shape (T, D), one row per bond type, of the same dtype.
+        Shape (T, D), one row per kind of bond, of the same dtype.
     arcs : Arcs
         The E arcs.
 

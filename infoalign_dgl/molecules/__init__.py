@@ -10,7 +10,7 @@ from infoalign_dgl._lazy import lazy_exports
 _EXPORTS = {
     "ATOM_FEATURE_SIZES": "infoalign_dgl.molecules.featurization",
     "BOND_FEATURE_SIZES": "infoalign_dgl.molecules.featurization",
-    "MoleculeBatch": "infoalign_dgl.molecules.packed",
+    "MoleculeBatch": "infoalign_dgl.molecules.batch",
     "PackedMolecules": "infoalign_dgl.molecules.packed",
     "Standardized": "infoalign_dgl.molecules.standardization",
     "featurize": "infoalign_dgl.molecules.featurization",

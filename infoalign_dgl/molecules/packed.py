@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from infoalign_dgl._extension import load_native
 from infoalign_dgl.errors import SourceError
+from infoalign_dgl.molecules.batch import MoleculeBatch
 
 if TYPE_CHECKING:
     import os
-
-    import torch
 
 _FORMAT_VERSION = 1
 _LAYOUT = {
@@ -24,49 +24,6 @@ _LAYOUT = {
     "atom_offsets": ("int64", 1),
     "bond_offsets": ("int64", 1),
 }
-
-
-@dataclass(frozen=True)
-class MoleculeBatch:
-    """A disjoint union of molecular graphs, ready for the encoder.
-
-    A molecule's atoms and arcs are contiguous, in the batch's order, and its arcs are sorted by destination
-    atom: a sum over the arcs that enter an atom is a sum over a segment.
-
-    Attributes
-    ----------
-    atom_features : torch.Tensor
-        (N, 9) int64, OGB vocabulary.
-    edge_src, edge_dst : torch.Tensor
-        (E,) int64 atoms of the batch; every bond stands in both directions.
-    bond_features : torch.Tensor
-        (E, 3) int64, OGB vocabulary.
-    molecule : torch.Tensor
-        (N,) int64 position in the batch of the molecule that an atom belongs to, ascending.
-    atoms_per_molecule, bonds_per_molecule : torch.Tensor
-        (m,) int64; bonds count in both directions.
-    num_molecules : int
-        m, molecules without atoms included.
-    """
-
-    atom_features: torch.Tensor
-    edge_src: torch.Tensor
-    edge_dst: torch.Tensor
-    bond_features: torch.Tensor
-    molecule: torch.Tensor
-    atoms_per_molecule: torch.Tensor
-    bonds_per_molecule: torch.Tensor
-    num_molecules: int
-
-    def to(self, device: torch.device | str) -> MoleculeBatch:
-        """Return the batch on another device (not waiting for the copy where its memory is pinned)."""
-        moved = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            moved[field.name] = (
-                value if field.name == "num_molecules" else value.to(device, non_blocking=True)
-            )
-        return MoleculeBatch(**moved)
 
 
 @dataclass(frozen=True)
@@ -133,37 +90,42 @@ class PackedMolecules:
         ------
         IndexError
             If an id is not in [0, n).
+        SourceError
+            If a bond names an atom that its molecule lacks.
         """
         import torch
 
-        ids = np.asarray(ids, dtype=np.int64)
+        ids = np.ascontiguousarray(ids, dtype=np.int64)
         outside = np.flatnonzero((ids < 0) | (ids >= len(self)))
         if outside.size:
             raise IndexError(
                 f"'ids' must be in [0, {len(self)}), the molecules that are there, not {ids[outside[0]]} "
                 f"at position {outside[0]}"
             )
-        atom_rows, atoms = _ragged_rows(self.atom_offsets, ids)
-        bond_rows, bonds = _ragged_rows(self.bond_offsets, ids)
-        first_atom = np.cumsum(atoms) - atoms
-        ends = self.bond_atoms[bond_rows] + np.repeat(first_atom, bonds)[:, None]
-        num_bonds = len(bond_rows)
-        # Destination in the high half, arc in the low half: sorting plain integers is several times faster
-        # than argsort, and atoms are numbered by molecule, so this keeps molecules together as well.
-        order = np.concatenate([ends[:, 1], ends[:, 0]]) << 32
-        order |= np.arange(2 * num_bonds)
-        order.sort()
-        arcs = order & 0xFFFFFFFF
-        bond = arcs % num_bonds if num_bonds else arcs
+        atoms = int((self.atom_offsets[ids + 1] - self.atom_offsets[ids]).sum())
+        arcs = 2 * int((self.bond_offsets[ids + 1] - self.bond_offsets[ids]).sum())
+        flat = {
+            "atom_kind": torch.empty(atoms, dtype=torch.int64),
+            "neighbor": torch.empty(arcs, dtype=torch.int32),
+            "arc_kind": torch.empty(arcs, dtype=torch.int32),
+            "atom_offsets": torch.empty(len(ids) + 1, dtype=torch.int64),
+            "arc_offsets": torch.empty(atoms + 1, dtype=torch.int64),
+        }
+        native = load_native()
+        fill = _gather_with_numpy if native is None else native.gather_molecules
+        bad, atom_kinds, bond_kinds = fill(
+            *(getattr(self, name) for name in _LAYOUT), ids, *(array.numpy() for array in flat.values())
+        )
+        if bad >= 0:
+            raise SourceError(
+                f"a bond of molecule {bad} names an atom that the molecule lacks: featurize the "
+                "molecules again"
+            )
         return MoleculeBatch(
-            atom_features=torch.from_numpy(self.atom_features[atom_rows].astype(np.int64)),
-            edge_src=torch.from_numpy(np.concatenate([ends[:, 0], ends[:, 1]])[arcs]),
-            edge_dst=torch.from_numpy(order >> 32),
-            bond_features=torch.from_numpy(self.bond_features[bond_rows][bond].astype(np.int64)),
-            molecule=torch.from_numpy(np.repeat(np.arange(len(ids)), atoms)),
-            atoms_per_molecule=torch.from_numpy(atoms),
-            bonds_per_molecule=torch.from_numpy(2 * bonds),
+            atom_kinds=torch.from_numpy(atom_kinds),
+            bond_kinds=torch.from_numpy(bond_kinds),
             num_molecules=len(ids),
+            **flat,
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -202,6 +164,47 @@ class PackedMolecules:
             raise SourceError(
                 f"'{path}' is damaged or no file of packed molecules ({error}): featurize the molecules again"
             ) from error
+
+
+def _gather_with_numpy(
+    atom_features: np.ndarray,
+    bond_features: np.ndarray,
+    bond_atoms: np.ndarray,
+    atom_offsets: np.ndarray,
+    bond_offsets: np.ndarray,
+    ids: np.ndarray,
+    atom_kind: np.ndarray,
+    neighbor: np.ndarray,
+    arc_kind: np.ndarray,
+    batch_atom_offsets: np.ndarray,
+    arc_offsets: np.ndarray,
+) -> tuple[int, np.ndarray, np.ndarray]:
+    """Do what the native function of the same arguments does; kinds come in another order."""
+    atom_rows, atoms = _ragged_rows(atom_offsets, ids)
+    bond_rows, bonds = _ragged_rows(bond_offsets, ids)
+    within = bond_atoms[bond_rows]
+    bad = np.flatnonzero(((within < 0) | (within >= np.repeat(atoms, bonds)[:, None])).any(axis=1))
+    if bad.size:
+        return int(np.repeat(ids, bonds)[bad[0]]), atom_features[:0], bond_features[:0]
+    first_atom = np.cumsum(atoms) - atoms
+    ends = within + np.repeat(first_atom, bonds)[:, None]
+    atom_kinds, atom_kind[:] = _kinds(atom_features[atom_rows])
+    bond_kinds, of_bond = _kinds(bond_features[bond_rows])
+    entered = ends[:, ::-1].ravel()  # a bond's two arcs, one after the other
+    order = np.argsort(entered, kind="stable")
+    neighbor[:] = ends.ravel()[order]
+    arc_kind[:] = of_bond[order // 2]
+    batch_atom_offsets[:] = np.r_[0, np.cumsum(atoms)]
+    arc_offsets[:] = np.r_[0, np.cumsum(np.bincount(entered, minlength=len(atom_rows)))]
+    return -1, atom_kinds, bond_kinds
+
+
+def _kinds(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct rows, int64, and which of them each row is."""
+    if not len(rows):
+        return rows.astype(np.int64), np.zeros(0, np.int64)
+    distinct, which = np.unique(rows, axis=0, return_inverse=True)
+    return distinct.astype(np.int64), which.ravel()
 
 
 def _ragged_rows(offsets: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from infoalign_dgl._extension import load_native
 from infoalign_dgl.errors import WalkError
 from infoalign_dgl.walks import _packing
 from infoalign_dgl.walks._arrays import check_below, resolve_threads, to_ids, to_numpy
-from infoalign_dgl.walks.native import as_words, load_native
+from infoalign_dgl.walks.native import as_words
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import warnings
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from infoalign_dgl._extension import load_native, require_native
 from infoalign_dgl.errors import WalkError
 
 if TYPE_CHECKING:
     from infoalign_dgl.walks._request import WalkRequest
     from infoalign_dgl.walks.index import WalkIndex
-
-
-@cache
-def load_native() -> Any | None:
-    """Import the extension module; None, with one warning, where it was not built or does not load."""
-    try:
-        return importlib.import_module("infoalign_dgl._native")
-    except ImportError as error:
-        warnings.warn(
-            f"the native kernels are not available ({error}): walks run on numba and similarity on numpy, "
-            "which is slower; install a C++ compiler and then infoalign-dgl again",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-        return None
-
-
-def require_native() -> Any:
-    """Give the extension module.
-
-    Raises
-    ------
-    WalkError
-        If it is not available.
-    """
-    native = load_native()
-    if native is None:
-        raise WalkError(
-            "backend 'native' is not available: install a C++ compiler and then infoalign-dgl again"
-        )
-    return native
 
 
 def cuda_status() -> tuple[bool, str]:

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from infoalign_dgl._extension import load_native, require_native
 from infoalign_dgl.errors import WalkError
 from infoalign_dgl.walks._arrays import is_tensor, resolve_threads, to_numpy
-from infoalign_dgl.walks.native import cuda_status, load_native, require_native
+from infoalign_dgl.walks.native import cuda_status
 
 # The numbers of csrc/include/infoalign/targets.h, RowFormat.
 _FORMATS = {"float32": 0, "float16": 1, "uint8": 2}

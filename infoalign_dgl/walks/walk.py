@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from infoalign_dgl._extension import load_native, require_native
 from infoalign_dgl.errors import WalkError
 from infoalign_dgl.walks import native
 from infoalign_dgl.walks._arrays import is_tensor, resolve_threads
@@ -148,11 +149,11 @@ def random_walks(
 
 def _choose_backend(backend: Backend | None) -> Backend:
     if backend is None:
-        return "native" if native.load_native() is not None else "numba"
+        return "native" if load_native() is not None else "numba"
     if backend not in BACKENDS:
         raise WalkError(f"'backend' is {backend!r}: choose one of {', '.join(BACKENDS)}")
     if backend == "native":
-        native.require_native()
+        require_native()
     return backend
 
 

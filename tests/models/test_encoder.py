@@ -40,7 +40,7 @@ def test_backends_agree(make_model, batch, encoder, training, dtype):
     tolerance = 1e-5 if dtype == torch.float32 else 1e-12
     dgl_mu, dgl_gradients = mu_and_gradients(model, batch, "dgl")
     torch_mu, torch_gradients = mu_and_gradients(model, batch, "torch")
-    torch.testing.assert_close(torch_mu, dgl_mu, atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(torch_mu, dgl_mu, atol=tolerance * float(dgl_mu.abs().max()), rtol=tolerance)
     # A bias before a BatchNorm has gradient 0 up to the rounding of sums as large as the other gradients.
     scale = max(float(gradient.abs().max()) for gradient in dgl_gradients.values())
     for name, expected in dgl_gradients.items():

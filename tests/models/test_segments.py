@@ -25,7 +25,8 @@ def test_gradients():
     src = torch.randint(0, 5, (9,), generator=generator)
     dst = torch.randint(0, 5, (9,), generator=generator).sort().values
     kind = torch.randint(0, 3, (9,), generator=generator)
-    arcs = Arcs(Grouping.of(src, 5), Grouping.of(dst, 5, is_sorted=True), Grouping.of(kind, 3))
+    by_molecule = Grouping.of(torch.zeros(5, dtype=torch.int64), 1, is_sorted=True)
+    arcs = Arcs(Grouping.of(src, 5), Grouping.of(dst, 5, is_sorted=True), Grouping.of(kind, 3), by_molecule)
     atoms = torch.randn(5, 4, dtype=torch.float64, generator=generator, requires_grad=True)
     bonds = torch.randn(3, 4, dtype=torch.float64, generator=generator, requires_grad=True)
     assert torch.autograd.gradcheck(lambda a, b: sum_messages(a, b, arcs), (atoms, bonds))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from infoalign_dgl.errors import SourceError
-from infoalign_dgl.molecules import PackedMolecules, featurize
+from infoalign_dgl.molecules import PackedMolecules, featurize, packed
 from infoalign_dgl.sources.simulate_seeds import SEED_DRUGS
 
 SMILES = [*list(SEED_DRUGS.values())[:12], "C", "[Na+].[Cl-]", "not a molecule", "CC"]
@@ -44,16 +44,49 @@ def test_gather_is_the_disjoint_union(ids):
     ours = torch.cat([batch.edge_dst[:, None], batch.edge_src[:, None], batch.bond_features], dim=1)
     assert sorted(map(tuple, ours.tolist())) == sorted(arcs)
     assert torch.all(batch.edge_dst[1:] >= batch.edge_dst[:-1])  # sorted by destination, molecules contiguous
-    assert all(
-        value.dtype == torch.int64
-        for value in dataclasses.asdict(batch).values()
-        if isinstance(value, torch.Tensor)
+    assert len({tuple(row) for row in batch.atom_kinds.tolist()}) == len(batch.atom_kinds)
+    assert len({tuple(row) for row in batch.bond_kinds.tolist()}) == len(batch.bond_kinds)
+    assert batch.atom_kind.unique().numel() == len(batch.atom_kinds)
+    assert batch.arc_kind.unique().numel() == len(batch.bond_kinds)
+
+
+@given(st.lists(st.integers(0, len(SMILES) - 1), max_size=12))
+def test_numpy_gathers_the_same(ids):
+    native = PACKED.gather(np.array(ids, dtype=np.int64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed, "load_native", lambda: None)
+        plain = PACKED.gather(np.array(ids, dtype=np.int64))
+    for name in ("atom_features", "bond_features", "neighbor", "arc_offsets", "atom_offsets", "molecule"):
+        one, other = getattr(native, name), getattr(plain, name)
+        assert torch.equal(one, other), name
+        assert one.dtype == other.dtype
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize("bad", [-1, 2])
+def test_a_bond_to_an_atom_that_is_not_there(backend, bad, monkeypatch):
+    if backend == "numpy":
+        monkeypatch.setattr(packed, "load_native", lambda: None)
+    atoms, bonds = np.zeros((5, 9), np.uint8), np.zeros((2, 3), np.uint8)
+    ends = np.array([[0, 1], [0, bad]], np.int32)
+    store = PackedMolecules(atoms, bonds, ends, np.array([0, 3, 5]), np.array([0, 1, 2]))
+    with pytest.raises(SourceError, match="a bond of molecule 1 names an atom that the molecule lacks"):
+        store.gather(np.array([0, 1]))
+    assert store.gather(np.array([0])).num_atoms == 3
+
+
+def test_many_kinds_of_atoms_are_told_apart():
+    rng = np.random.default_rng(0)
+    atoms = rng.integers(0, 4, (5000, 9)).astype(np.uint8)
+    store = PackedMolecules(
+        atoms, np.zeros((0, 3), np.uint8), np.zeros((0, 2), np.int32), np.array([0, 5000]), np.array([0, 0])
     )
+    np.testing.assert_array_equal(store.gather(np.array([0])).atom_features.numpy(), atoms)
 
 
 def test_batches_do_not_share_memory_with_the_store():
     before = PACKED.atom_features.copy()
-    PACKED.gather(np.array([0, 1])).atom_features.fill_(1)
+    PACKED.gather(np.array([0, 1])).atom_kinds.fill_(1)
     np.testing.assert_array_equal(PACKED.atom_features, before)
 
 

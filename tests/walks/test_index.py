@@ -12,9 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infoalign_dgl._extension import load_native
 from infoalign_dgl.errors import WalkError
 from infoalign_dgl.walks import WalkIndex, _packing, index, random_walks
-from infoalign_dgl.walks.native import as_words, load_native
+from infoalign_dgl.walks.native import as_words
 
 MIXED = st.integers(-2, 6)
 ANY_WEIGHT = st.one_of(st.floats(0, 1, width=32), st.sampled_from([-0.5, 1.5, float("nan"), float("inf")]))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from infoalign_dgl._extension import load_native
 from infoalign_dgl.errors import WalkError
 from infoalign_dgl.walks import WalkIndex, cuda_status, native, random_walks
 
@@ -25,10 +26,10 @@ def triangle():
 
 @pytest.fixture
 def without_extension(monkeypatch):
-    native.load_native.cache_clear()
+    load_native.cache_clear()
     monkeypatch.setitem(sys.modules, "infoalign_dgl._native", None)
     yield
-    native.load_native.cache_clear()
+    load_native.cache_clear()
 
 
 def test_numba_takes_over_with_one_warning(without_extension):

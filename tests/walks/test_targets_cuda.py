@@ -13,9 +13,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infoalign_dgl._extension import load_native
 from infoalign_dgl.errors import WalkError
 from infoalign_dgl.walks import collapse_targets, cuda_status, targets
-from infoalign_dgl.walks.native import load_native
 
 needs_cuda = pytest.mark.skipif(
     not (torch.cuda.is_available() and cuda_status()[0]),
