@@ -67,8 +67,8 @@ def bound_used_rows(model: InfoAlign, batch: MoleculeBatch) -> None:
         bound_all_rows(model)
         return
     encoder = _encoder(model)
-    bound_rows(encoder.atom_embedding.weight, _used(batch.atom_features, ATOM_FEATURE_SIZES))
-    bonds = _used(batch.bond_features, BOND_FEATURE_SIZES)
+    bound_rows(encoder.atom_embedding.weight, _used(batch.atom_kinds, ATOM_FEATURE_SIZES))
+    bonds = _used(batch.bond_kinds, BOND_FEATURE_SIZES)
     for layer in _bond_layers(encoder):
         bound_rows(layer.weight.t(), bonds)
 
