@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from infoalign_dgl.models.dropout import Dropout
+from infoalign_dgl.models.norm import Finish, linear_norm
 
 OUTPUT_SCALE = 0.1  # of torch's own initialisation, see Decoder.initialise_output
 ROWS_FOR_FULL_SCALE = 40_000  # targets from which a decoder starts at full scale, see start_scale
@@ -101,7 +102,7 @@ class Decoder(nn.Module):
         Tensor
             Shape (R, d), logits of features in [0, 1].
         """
-        h = self.norm(self.expand(z))
+        h = linear_norm(z, self.expand, self.norm, Finish())
         if rows is not None:
             h = h.index_select(0, rows)
         logits: Tensor = self.output(self.dropout(nn.functional.gelu(h)))

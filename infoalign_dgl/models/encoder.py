@@ -212,8 +212,9 @@ class PlainGIN(nn.Module):
         for layer in self.gin.gnn_layers:
             neighbours = spread(h, arcs.by_src) + spread(_embed_bonds(layer, batch.bond_kinds), arcs.by_kind)
             heard = pool(neighbours, arcs.by_dst) + h + _embed_bonds(layer, loop)
-            update = layer.bn(layer.mlp(heard))
-            h = self.gin.dropout(update if layer.activation is None else layer.activation(update))
+            widen, _, narrow = layer.mlp
+            finish = Finish(relu=layer.activation is not None, dropout=self.gin.dropout)
+            h = linear_norm(relu(widen(heard)), narrow, layer.bn, finish)
         return h
 
 

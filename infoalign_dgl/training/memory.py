@@ -1,0 +1,23 @@
+"""Memory that a step lets go of, kept for the next one."""
+
+from __future__ import annotations
+
+import ctypes
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
+_NEVER = 2**31 - 1
+_GROW_BY = 64 * 2**20
+
+
+def reuse_freed_memory() -> None:
+    """Let the C library keep large blocks that are freed, instead of giving them back to the system.
+
+    A step asks for the same hundreds of megabytes as the one before. Fresh pages for them take the system as
+    long as a twentieth of the step. Holds for the whole process; does nothing where the C library is not
+    glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, _NEVER)
+        mallopt(_M_TOP_PAD, _GROW_BY)
