@@ -50,22 +50,47 @@ def _setting(name: str, kind: Any, text: str) -> Callable[[Any], Any]:
 @_setting("device", str, "'auto', 'cpu', 'cuda', ...")
 @_setting("seed", click.IntRange(min=0), "Of everything random.")
 @click.option("--max-steps", type=click.IntRange(min=0), help="Stop after this many steps.")
+@click.option(
+    "--max-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Save and stop after this long; --resume goes on for as long again.",
+)
+@_setting("checkpoint_every", click.IntRange(min=1), "Steps between validations and checkpoints.")
+@_setting("keep", click.IntRange(min=1), "Newest checkpoints that stay; the best one does anyway.")
+@click.option(
+    "--micro-batch",
+    type=click.IntRange(min=2),
+    help="Most molecules in memory at once: gradients add up to those of the batch, BatchNorm sees these.",
+)
 @_setting("holdout", click.FloatRange(0, 1, max_open=True), "Share of molecules kept for validation.")
-@click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+@click.option(
+    "--resume", is_flag=True, help="Go on with the run in the folder; options left out are as they were."
+)
 @json_option
-def command(graph: Path, output: Path, resume: bool, as_json: bool, **settings: Any) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context, graph: Path, output: Path, resume: bool, as_json: bool, **settings: Any
+) -> None:
     """Pretrain the encoder on a context graph.
 
     GRAPH is a folder written by build-graph. The run folder gets the configuration, metrics.jsonl,
-    TensorBoard events and checkpoints. A run that was stopped goes on with --resume and the same options.
+    TensorBoard events and checkpoints. SIGTERM, Ctrl-C and --max-minutes save before they stop a run, and
+    --resume goes on with it as if it had not been stopped.
     """
     from rich.console import Console
 
     from infoalign_dgl.context import ContextGraph
     from infoalign_dgl.training import pretrain
+    from infoalign_dgl.training.run_folder import CONFIG, read_config
 
+    given = {
+        name: value
+        for name, value in settings.items()
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    earlier = read_config(output).pretrain if resume and (output / CONFIG).is_file() else None
     try:
-        config = PretrainConfig(**settings)
+        config = PretrainConfig(**settings) if earlier is None else dataclasses.replace(earlier, **given)
     except RunError as error:  # an option's value: wrong use
         raise click.UsageError(str(error)) from error
     console = Console(stderr=as_json)  # with --json, standard output is the JSON and nothing else

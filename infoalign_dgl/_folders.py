@@ -1,4 +1,8 @@
-"""Folders that are either whole or not there: written aside, checksummed, synced, then renamed into place."""
+"""Folders that are either whole or not there: written aside, synced, checksummed, then renamed into place.
+
+Small files likewise. A process that is killed on the way leaves names that start with a dot and contain
+``.partial``, which :func:`clear_leftovers` removes.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,10 @@ from typing import TYPE_CHECKING
 from infoalign_dgl.errors import InfoAlignError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 CHECKSUMS = "SHA256SUMS"
+_PARTIAL, _OLD = ".partial", ".old"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of renameat2(2)
 
 
@@ -27,6 +32,7 @@ def _sha256(path: Path) -> str:
 
 
 def _sync(path: Path) -> None:
+    """Wait until a file's contents, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -60,20 +66,23 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     if target.exists() and not target.is_dir():
         raise InfoAlignError(f"'{target}' is a file, not a folder: choose another output folder")
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}{_PARTIAL}-", dir=target.parent))
     try:
         yield partial
         partial.chmod(0o755)
-        files = sorted(p for p in partial.rglob("*") if p.is_file())
-        lines = [f"{_sha256(p)}  {p.relative_to(partial).as_posix()}\n" for p in files]
-        (partial / CHECKSUMS).write_text("".join(lines))
-        for path in sorted(partial.rglob("*")):
+        paths = sorted(partial.rglob("*"))
+        for path in paths:
             _sync(path)
+        # The sums come last, so that a folder that has them has everything they name.
+        lines = [f"{_sha256(p)}  {p.relative_to(partial).as_posix()}\n" for p in paths if p.is_file()]
+        (partial / CHECKSUMS).write_text("".join(lines))
+        _sync(partial / CHECKSUMS)
         _sync(partial)
         _swap_in(partial, target)
     except OSError as error:
         raise InfoAlignError(
-            f"could not write '{target}': {error.strerror or error}; nothing was changed there"
+            f"could not write '{target}': {error.strerror or error}; nothing was changed there, so make room "
+            "or choose another place, and try again"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -88,7 +97,7 @@ def _swap_in(partial: Path, target: Path) -> None:
     if not target.exists():
         partial.rename(target)
     elif not _exchange(partial, target):
-        aside = target.with_name(f"{partial.name}.old")
+        aside = target.with_name(f"{partial.name}{_OLD}")
         target.rename(aside)
         try:
             partial.rename(target)
@@ -110,8 +119,63 @@ def _exchange(one: Path, other: Path) -> bool:
     return not failed
 
 
-def verify_folder(folder: Path) -> None:
+def clear_leftovers(parent: Path) -> None:
+    """Undo what writers that were killed left in a folder, which no writer may be using now.
+
+    A folder that was moved aside to be replaced, and was not replaced, gets its name back.
+    """
+    for aside in parent.glob(f".*{_PARTIAL}-*{_OLD}"):
+        target = parent / aside.name[1:].partition(_PARTIAL)[0]
+        if not target.exists():
+            aside.rename(target)
+    for path in parent.glob(f".*{_PARTIAL}*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder so that its name never stands for a part of it."""
+    aside = folder.with_name(f".{folder.name}{_PARTIAL}-removed")
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+    shutil.rmtree(aside)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a small file so that its name stands for the old text or the new one, never for a part.
+
+    Raises
+    ------
+    InfoAlignError
+        If it cannot be written; the old text stands then.
+    """
+    partial = path.with_name(f".{path.name}{_PARTIAL}")
+    try:
+        with partial.open("w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InfoAlignError(
+            f"could not write '{path}': {error.strerror or error}; make room or choose a place that can be "
+            "written, and try again"
+        ) from error
+
+
+def verify_folder(folder: Path, *, required: Sequence[str] = ()) -> None:
     """Check every file of ``folder`` against its ``SHA256SUMS``.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    required : sequence of str
+        Files that must be among those that have a sum.
 
     Raises
     ------
@@ -125,12 +189,15 @@ def verify_folder(folder: Path) -> None:
         raise InfoAlignError(
             f"'{folder}' has no {CHECKSUMS}: it was not written by this program, or not to the end"
         )
-    for line in sums.read_text().splitlines():
+    listed = {}
+    for line in sums.read_text(errors="replace").splitlines():  # whatever a bad disk made of it
         digest, _, name = line.partition("  ")
+        listed[name] = digest
+    for name in dict.fromkeys((*listed, *required)):
         path = folder / name
         if not path.is_file():
             raise InfoAlignError(f"'{path}' is missing: restore it from a copy, or build the folder again")
-        if _sha256(path) != digest:
+        if _sha256(path) != listed.get(name):
             raise InfoAlignError(
                 f"'{path}' is damaged (its checksum differs): restore it from a copy, or build again"
             )

@@ -25,10 +25,10 @@ def run(tmp_path_factory):
     torch.manual_seed(0)
     model = InfoAlign(config)
     optimizer = torch.optim.Adam(model.parameters())
-    save_checkpoint(folder, model, optimizer, Progress(1), is_best=True)
+    save_checkpoint(folder, model, optimizer, Progress(1, best_step=1), keep=1)
     with torch.no_grad():
         model.bottleneck.linear.bias.add_(1)
-    save_checkpoint(folder, model, optimizer, Progress(2), is_best=False)
+    save_checkpoint(folder, model, optimizer, Progress(2, best_step=1), keep=2)
     return folder
 
 
@@ -97,4 +97,6 @@ def test_a_damaged_checkpoint_is_named(run, tmp_path):
     shutil.copytree(run, copy)
     (copy / "checkpoints/step-1/model.safetensors").write_bytes(b"nothing")
     with pytest.raises(InfoAlignError, match=r"step-1/model\.safetensors' is damaged"):
-        infoalign_dgl.load(copy)
+        infoalign_dgl.load(copy, step=1)
+    with pytest.warns(UserWarning, match=r"step-1/model\.safetensors' is damaged.*step-2' is read"):
+        assert infoalign_dgl.load(copy).checkpoint.name == "step-2"

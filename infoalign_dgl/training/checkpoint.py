@@ -8,19 +8,28 @@ files that name one.
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
+import warnings
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from infoalign_dgl._folders import atomic_folder, verify_folder
+from infoalign_dgl._folders import (
+    atomic_folder,
+    clear_leftovers,
+    remove_folder,
+    replace_text,
+    verify_folder,
+)
 from infoalign_dgl.errors import InfoAlignError, RunError
-from infoalign_dgl.training.run_folder import replace_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 FOLDER = "checkpoints"
@@ -28,7 +37,6 @@ MODEL = "model.safetensors"
 TRAINING = "training.pt"
 LAST = "last"
 BEST = "best"
-KEEP = 2
 _NAME = re.compile(r"step-(\d+)")
 
 
@@ -44,11 +52,14 @@ class Progress:
         The checkpoint with the lowest validation so far.
     best_value : float
         Its validation: losses minus those of the column means, summed over feature spaces.
+    micro_batch: int | None
+        Most molecules that went through the model at once; None for whole batches.
     """
 
     step: int = 0
     best_step: int | None = None
     best_value: float = float("inf")
+    micro_batch: int | None = None
 
 
 def save_checkpoint(
@@ -57,9 +68,9 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer | None,
     progress: Progress,
     *,
-    is_best: bool,
+    keep: int,
 ) -> Path:
-    """Save a checkpoint, name it as the last (and the best) one, and drop older ones.
+    """Save a checkpoint, name it as the last one (and the best, if it is), and drop older ones.
 
     Parameters
     ----------
@@ -67,8 +78,8 @@ def save_checkpoint(
         The run folder.
     model, optimizer, progress
         What is saved; without an optimizer only the model, which cannot be resumed.
-    is_best : bool
-        Whether it is the best so far.
+    keep : int
+        How many of the newest stay; the best one does anyway.
 
     Returns
     -------
@@ -80,30 +91,42 @@ def save_checkpoint(
     InfoAlignError
         If it cannot be written; earlier checkpoints are untouched then.
     """
-    folder = run / FOLDER
-    target = folder / f"step-{progress.step}"
-    with atomic_folder(target, overwrite=True) as partial:
+    target = run / FOLDER / f"step-{progress.step}"
+    with atomic_folder(target, overwrite=True) as partial, _errors_of_the_system():
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(tensors, partial / MODEL)
         if optimizer is not None:
-            state = {
-                "optimizer": optimizer.state_dict(),
-                "step": progress.step,
-                "best_step": progress.best_step,
-                "best_value": progress.best_value,
-            }
-            torch.save(state, partial / TRAINING)
-    try:
-        if is_best:
-            replace_text(folder / BEST, f"{target.name}\n")
-        replace_text(folder / LAST, f"{target.name}\n")
-    except OSError as error:
-        raise RunError(
-            f"could not write '{folder / LAST}': {error.strerror or error}; the checkpoint '{target}' is "
-            "whole"
-        ) from error
-    _drop_old(run)
+            state = {"optimizer": optimizer.state_dict(), **vars(progress)}
+            with (partial / TRAINING).open("wb") as stream:
+                torch.save(state, stream)
+    _name_and_drop(run, progress, keep)
     return target
+
+
+@contextmanager
+def _errors_of_the_system() -> Iterator[None]:
+    """Turn what safetensors and torch make of a failed write back into the system's error."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        number = int(found[1]) if found else getattr(error.__context__, "errno", None)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number)) from error
+
+
+def _name_and_drop(run: Path, progress: Progress, keep: int) -> None:
+    """Let ``last`` and ``best`` name what ``progress`` says, and drop older checkpoints."""
+    for name, step in ((BEST, progress.best_step), (LAST, progress.step)):
+        if step is None:
+            (run / FOLDER / name).unlink(missing_ok=True)
+        elif _named(run, name) != step:
+            replace_text(run / FOLDER / name, f"step-{step}\n")
+    for step in saved_steps(run)[:-keep]:
+        if step != progress.best_step:
+            with suppress(OSError):  # one that stays costs room and nothing else
+                remove_folder(run / FOLDER / f"step-{step}")
 
 
 def saved_steps(run: Path) -> list[int]:
@@ -113,14 +136,6 @@ def saved_steps(run: Path) -> list[int]:
         return []
     found = (_NAME.fullmatch(path.name) for path in folder.iterdir() if path.is_dir())
     return sorted(int(match[1]) for match in found if match)
-
-
-def _drop_old(run: Path) -> None:
-    """Keep the newest checkpoints and the best one."""
-    best = _named(run, BEST)
-    for step in saved_steps(run)[:-KEEP]:
-        if step != best:
-            shutil.rmtree(run / FOLDER / f"step-{step}", ignore_errors=True)
 
 
 def _named(run: Path, name: str) -> int | None:
@@ -133,14 +148,15 @@ def _named(run: Path, name: str) -> int | None:
 
 
 def checkpoint_folder(run: Path, step: int | None = None) -> Path:
-    """Return a checkpoint's folder, checked against its checksums: ``best``, or ``last`` where there is none.
+    """Return a checkpoint's folder, checked against its checksums.
 
     Parameters
     ----------
     run : Path
         The run folder.
     step : int or None
-        The checkpoint of that step instead.
+        The checkpoint of that step. By default the best one, or the last where there is none; where that is
+        damaged, a warning says so and the newest whole one is taken.
 
     Raises
     ------
@@ -148,31 +164,63 @@ def checkpoint_folder(run: Path, step: int | None = None) -> Path:
         If there is no such checkpoint, or a file of it is damaged.
     """
     steps = saved_steps(run)
-    chosen = step
-    for name in (BEST, LAST):
-        chosen = _named(run, name) if chosen is None else chosen
-    if chosen is None and steps:
-        chosen = steps[-1]
-    if chosen is None:
-        raise RunError(f"'{run}' has no checkpoint: go on with pretrain --resume, or choose another run")
-    if chosen not in steps:
-        raise RunError(f"'{run}' has no checkpoint of step {chosen}: it has those of steps {steps}")
-    folder = run / FOLDER / f"step-{chosen}"
-    verify_folder(folder)
+    if step is not None:
+        if step not in steps:
+            raise RunError(f"'{run}' has no checkpoint of step {step}: it has those of steps {steps}")
+        return _whole(run, step)
+    if not steps:
+        raise RunError(f"'{run}' has no checkpoint yet: go on with pretrain --resume, or choose another run")
+    named = [found for found in (_named(run, BEST), _named(run, LAST)) if found in steps]
+    complaints = []
+    for chosen in dict.fromkeys([*named[:1], *reversed(steps)]):
+        try:
+            folder = _whole(run, chosen)
+        except InfoAlignError as error:
+            complaints.append(str(error))
+        else:
+            for complaint in complaints:
+                warnings.warn(f"{complaint}; until then '{folder}' is read", stacklevel=2)
+            return folder
+    raise RunError(f"no checkpoint of '{run}' is whole: {complaints[0]}")
+
+
+def _whole(run: Path, step: int) -> Path:
+    """Return the folder of a step's checkpoint if its files are what was written."""
+    folder = run / FOLDER / f"step-{step}"
+    verify_folder(folder, required=(MODEL,))
     return folder
 
 
 def newest_whole(run: Path) -> tuple[Path | None, list[str]]:
-    """Return the newest checkpoint that is whole, and one sentence for each newer one that is not."""
-    complaints = []
+    """Clear up what a killed run left, and return the newest checkpoint that is whole.
+
+    Newer ones, which are damaged, are renamed to ``step-N.damaged``.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder, in which nobody else is writing.
+
+    Returns
+    -------
+    folder : Path or None
+        None where there is no whole checkpoint.
+    complaints : list of str
+        One sentence for each damaged checkpoint.
+    """
+    if (run / FOLDER).is_dir():
+        clear_leftovers(run / FOLDER)
+    complaints: list[str] = []
     for step in reversed(saved_steps(run)):
-        folder = run / FOLDER / f"step-{step}"
         try:
-            verify_folder(folder)
+            return _whole(run, step), complaints
         except InfoAlignError as error:
-            complaints.append(str(error))
-        else:
-            return folder, complaints
+            folder = run / FOLDER / f"step-{step}"
+            aside = folder.with_name(f"{folder.name}.damaged")
+            if aside.exists():
+                remove_folder(aside)
+            folder.rename(aside)
+            complaints.append(f"{error} (it is '{aside.name}' now)")
     return None, complaints
 
 
@@ -205,7 +253,21 @@ def load_training(folder: Path, optimizer: torch.optim.Optimizer) -> Progress:
     path = folder / TRAINING
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        optimizer.load_state_dict(state["optimizer"])
-        return Progress(state["step"], state["best_step"], state["best_value"])
-    except (KeyError, ValueError, RuntimeError, OSError) as error:
+        optimizer.load_state_dict(state.pop("optimizer"))
+        return Progress(**state)
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
         raise RunError(f"'{path}' cannot be resumed from ({error}): start another run folder") from error
+
+
+def settle(run: Path, progress: Progress, *, keep: int) -> None:
+    """Do what a run that was killed did not come to after its newest checkpoint, which ``progress`` is of.
+
+    ``last`` and ``best`` then name what they should, and older checkpoints are dropped. A best checkpoint
+    that is damaged is the best no longer.
+    """
+    if progress.best_step is not None:
+        try:
+            _whole(run, progress.best_step)
+        except InfoAlignError:
+            progress.best_step, progress.best_value = None, float("inf")
+    _name_and_drop(run, progress, keep)

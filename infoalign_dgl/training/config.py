@@ -14,7 +14,24 @@ Transition = Literal["uniform", "weight"]
 LOSSES = ("balanced", "eq3", "reference")
 TRANSITIONS = ("uniform", "weight")
 PRECISIONS = ("fp32", "bf16")
-MAY_CHANGE_ON_RESUME = ("epochs", "max_steps", "device", "checkpoint_every")
+MAY_CHANGE_ON_RESUME = (
+    "epochs",
+    "max_steps",
+    "device",
+    "checkpoint_every",
+    "keep",
+    "max_minutes",
+    "micro_batch",
+)
+_LEAST = {
+    "epochs": 1,
+    "batch_size": 2,
+    "walk_length": 0,
+    "max_steps": 0,
+    "checkpoint_every": 1,
+    "keep": 1,
+    "micro_batch": 2,
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +79,14 @@ class PretrainConfig:
         Share of the molecules that is kept out of training for validation; 0 for none.
     checkpoint_every : int
         Steps between validations, each of which is followed by a checkpoint; the end is always one.
+    keep : int
+        Newest checkpoints that are kept, besides the best one.
+    max_minutes : float or None
+        Save and stop after the first step that ends later than this after the call.
+    micro_batch : int or None
+        Most molecules that go through the model at once; the gradients of a batch are those of its
+        micro-batches added up, but BatchNorm sees one micro-batch at a time. None for the whole batch. It is
+        halved when memory runs out, and a run that goes on never takes a larger one than it had before.
 
     Raises
     ------
@@ -90,13 +115,17 @@ class PretrainConfig:
     spaces: tuple[str, ...] | None = None
     holdout: float = 0.05
     checkpoint_every: int = 500
+    keep: int = 2
+    max_minutes: float | None = None
+    micro_batch: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 2), ("walk_length", 0), ("checkpoint_every", 1)):
-            if getattr(self, name) < least:
-                raise RunError(f"'{name}' must be at least {least}, not {getattr(self, name)}")
-        if self.max_steps is not None and self.max_steps < 0:
-            raise RunError(f"'max_steps' must be at least 0, not {self.max_steps}")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise RunError(f"'{name}' must be at least {least}, not {value}")
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise RunError(f"'max_minutes' must be above 0, not {self.max_minutes}")
         for name in ("beta", "lr", "weight_decay"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise RunError(f"'{name}' must be a finite number of at least 0, not {getattr(self, name)}")

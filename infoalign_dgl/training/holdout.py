@@ -29,7 +29,7 @@ _WALK_SEED = 20_241
 _WALKS_PER_MOLECULE = (
     16  # their targets collapse into one row, so more of them cost nothing and steady the figure
 )
-_BATCH = 512
+LARGEST_BATCH = 512
 
 
 @dataclass(frozen=True)
@@ -179,18 +179,25 @@ class Validator:
         nodes, alpha = np.asarray(walked.nodes).reshape(shape), np.asarray(walked.alpha).reshape(shape)
         return cls(holdout.molecules, nodes, alpha, spaces, means, packed)
 
-    def __call__(self, model: InfoAlign) -> dict[str, SpaceValidation]:
+    def __call__(self, model: InfoAlign, batch_size: int = LARGEST_BATCH) -> dict[str, SpaceValidation]:
         """Validate a model in eval mode, its decoders reading mu; spaces without a target are left out.
 
         No random number is drawn, and the model's mode is put back.
+
+        Parameters
+        ----------
+        model : InfoAlign
+        batch_size : int
+            Most molecules at a time, and never more than 512.
         """
+        size = min(batch_size, LARGEST_BATCH)
         device = next(model.parameters()).device
         sums = dict.fromkeys(self.spaces, np.zeros(4))
         was_training = model.training
         model.eval()
         with torch.no_grad():
-            for start in range(0, len(self.molecules), _BATCH):
-                part = slice(start, start + _BATCH)
+            for start in range(0, len(self.molecules), size):
+                part = slice(start, start + size)
                 targets = collapse(self.spaces, self.nodes[part], self.alpha[part])
                 mu = model.encode(self.packed.gather(self.molecules[part]).to(device)).mu
                 for name, rows in targets.items():

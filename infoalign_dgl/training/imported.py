@@ -72,14 +72,9 @@ def import_reference(file: str | Path, run_folder: str | Path) -> ImportedRun:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     config = published.model.config
-    save_checkpoint(folder, published.model, None, Progress(), is_best=False)
-    try:  # last, so that a folder that this was interrupted in is no run
-        write_config(folder, RunConfig(config, None, {}, {"file": path.name, "sha256": digest}))
-    except OSError as error:
-        raise RunError(
-            f"could not write the run folder '{folder}': {error.strerror or error}; choose a folder that can "
-            "be written"
-        ) from error
+    save_checkpoint(folder, published.model, None, Progress(), keep=1)
+    # Last, so that a folder that this was interrupted in is no run.
+    write_config(folder, RunConfig(config, None, {}, {"file": path.name, "sha256": digest}))
     return ImportedRun(
         folder, config.hidden, config.layers, dict(config.spaces), published.unused, published.shortened
     )

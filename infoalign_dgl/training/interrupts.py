@@ -1,9 +1,10 @@
-"""SIGTERM and Ctrl-C as a request to stop between steps."""
+"""SIGTERM, Ctrl-C and a time limit as a request to stop between steps."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,17 +16,25 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class StopRequest:
     """While entered, notes the first SIGTERM or Ctrl-C; a second one acts as usual.
 
-    Outside the main thread, where Python delivers no signals, it notes nothing.
+    Outside the main thread, where Python delivers no signals, only the time limit counts.
 
-    Attributes
+    Parameters
     ----------
-    received : str or None
-        Name of the signal.
+    deadline : float or None
+        When to stop, as ``time.monotonic`` tells the time.
     """
 
-    def __init__(self) -> None:
-        self.received: str | None = None
+    def __init__(self, deadline: float | None = None) -> None:
+        self._deadline = deadline
+        self._received: str | None = None
         self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def reason(self) -> str | None:
+        """The signal's name, or ``"the time limit"``; None to go on."""
+        if self._received is None and self._deadline is not None and time.monotonic() >= self._deadline:
+            return "the time limit"
+        return self._received
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
@@ -38,7 +47,7 @@ class StopRequest:
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = signal.Signals(number).name
+        self._received = signal.Signals(number).name
         self._restore()
 
     def _restore(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +12,20 @@ import torch
 from rich.console import Console
 
 from infoalign_dgl.errors import RunError
-from infoalign_dgl.training.checkpoint import (
-    Progress,
-    load_model,
-    load_training,
-    newest_whole,
-    save_checkpoint,
+from infoalign_dgl.training.checkpoint import Progress, save_checkpoint, saved_steps
+from infoalign_dgl.training.failures import (
+    NotFiniteError,
+    describe_failure,
+    is_out_of_memory,
+    release_memory,
+    smaller_micro_batch,
 )
 from infoalign_dgl.training.interrupts import StopRequest
+from infoalign_dgl.training.memory import reuse_freed_memory
 from infoalign_dgl.training.prefetch import prepared_batches
 from infoalign_dgl.training.reporting import ConsoleReport, MetricsLog, format_seconds
-from infoalign_dgl.training.run_folder import CONFIG, read_config, start_run, write_config
+from infoalign_dgl.training.resume import earlier_run, how_to_go_on, restore
+from infoalign_dgl.training.run_folder import start_run, write_config
 from infoalign_dgl.training.setup import (
     Data,
     choose_device,
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from infoalign_dgl.training.config import PretrainConfig
     from infoalign_dgl.training.holdout import SpaceValidation
     from infoalign_dgl.training.run_folder import RunConfig
+    from infoalign_dgl.training.step import StepReport
+    from infoalign_dgl.training.targets import PreparedBatch
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,10 @@ class PretrainResult:
     metrics : dict
         The last line of ``metrics.jsonl``.
     validation : dict of str to SpaceValidation
-        Per feature space, on the molecules held out; empty where none were.
+        Per feature space, on the molecules held out; empty where none were, and where the run was stopped
+        early.
     interrupted : str or None
-        Name of the signal that stopped the run early.
+        Name of the signal that stopped the run early, or ``"the time limit"``.
     """
 
     run_folder: Path
@@ -76,9 +82,15 @@ class _Run:
     """The moving parts of a run."""
 
     folder: Path
+    description: RunConfig
+    graph: ContextGraph
     data: Data
     trainer: Trainer
     progress: Progress
+    console: Console
+
+    def say(self, line: str) -> None:
+        self.console.print(line, highlight=False, soft_wrap=True)
 
 
 def pretrain(
@@ -92,8 +104,10 @@ def pretrain(
     """Pretrain on a context graph.
 
     The run folder gets ``config.json``, ``spaces.json``, ``molecules.txt``, ``metrics.jsonl`` (a line per
-    step), ``checkpoints/`` and, where TensorBoard is installed, ``tensorboard/``. SIGTERM and Ctrl-C save a
-    checkpoint first.
+    step), ``checkpoints/`` and, where TensorBoard is installed, ``tensorboard/``. SIGTERM, Ctrl-C and
+    the time limit save a checkpoint and return. Where memory runs out within a step, the step is taken again
+    in micro-batches of half the size, which stays so and is recorded in ``config.json``. A loss or gradient
+    that is not finite ends the run with the weights of the step before.
 
     Parameters
     ----------
@@ -115,8 +129,8 @@ def pretrain(
     Raises
     ------
     RunError
-        If the folder holds a run already (or none to resume), settings make no sense, or a loss is not
-        finite.
+        If the folder holds a run already (or none to resume), settings make no sense, a loss or gradient is
+        not finite, memory does not hold two molecules, or something cannot be written.
 
     References
     ----------
@@ -125,8 +139,9 @@ def pretrain(
     console = Console() if console is None else console
     started = time.monotonic()
     folder = Path(run_folder)
-    earlier = _earlier_run(folder, config, resume=resume)
+    earlier = earlier_run(folder, config, resume=resume)
     device = choose_device(config.device)
+    reuse_freed_memory()
     data = load_data(graph, config)
     description = describe_run(graph, config, data)
     if earlier is not None and earlier.graph["molecules_sha256"] != description.graph["molecules_sha256"]:
@@ -140,62 +155,39 @@ def pretrain(
     )
     total = config.epochs * data.sampler.steps_per_epoch
     total = total if config.max_steps is None else min(total, config.max_steps)
-    run = _Run(folder, data, Trainer(model, optimizer, data.builder, config, device, total), Progress())
+    trainer = Trainer(model.train(), optimizer, data.builder, config, device, total)
+    run = _Run(folder, description, graph, data, trainer, Progress(), console)
     if earlier is None:
         start_run(folder, description, graph)
     else:
-        write_config(folder, description)
-        _restore(run, console)
+        run.progress = restore(folder, trainer, console)
+    before = None if earlier is None or earlier.pretrain is None else earlier.pretrain.micro_batch
+    sizes = [size for size in (config.micro_batch, before, run.progress.micro_batch) if size is not None]
+    _take_micro_batches(run, min(sizes, default=None))
     for line in opening_lines(graph, data, config, device):
-        console.print(line, highlight=False, soft_wrap=True)
-    with StopRequest() as stop:
-        metrics, validation = _train(run, console, stop)
+        run.say(line)
+    minutes = config.max_minutes
+    with StopRequest(None if minutes is None else started + 60 * minutes) as stop:
+        metrics, validation, interrupted = _train(run, stop)
     seconds = time.monotonic() - started
-    _say_how_it_ended(run, console, validation, stop.received, seconds)
-    return PretrainResult(folder, run.progress.step, total, seconds, metrics, validation, stop.received)
+    _say_how_it_ended(run, validation, interrupted, seconds)
+    return PretrainResult(folder, run.progress.step, total, seconds, metrics, validation, interrupted)
 
 
-def _earlier_run(folder: Path, config: PretrainConfig, *, resume: bool) -> RunConfig | None:
-    """Return what the folder's run was started with; None for a new run."""
-    if not resume:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunError(
-                f"'{folder}' is not empty: pass --resume to go on with its run, or choose another folder"
-            )
-        return None
-    if not (folder / CONFIG).is_file():
-        raise RunError(
-            f"'{folder}' has no {CONFIG}, so there is no run to resume: leave --resume out to start one"
-        )
-    earlier = read_config(folder)
-    config.check_resumes(earlier.pretrain)
-    return earlier
+def _take_micro_batches(run: _Run, size: int | None) -> None:
+    """Let at most ``size`` molecules through the model at once, and record it in ``config.json``."""
+    run.trainer.micro_batch = run.progress.micro_batch = size
+    run.description = replace(run.description, pretrain=replace(run.trainer.config, micro_batch=size))
+    write_config(run.folder, run.description)
 
 
-def _restore(run: _Run, console: Console) -> None:
-    checkpoint, complaints = newest_whole(run.folder)
-    for complaint in complaints:
-        console.print(f"skipped a checkpoint: {complaint}", highlight=False, soft_wrap=True)
-    if checkpoint is None:
-        console.print("no checkpoint yet: starting at step 0", highlight=False)
-        return
-    load_model(checkpoint, run.trainer.model)
-    run.progress = load_training(checkpoint, run.trainer.optimizer)
-    console.print(
-        f"resuming after step {run.progress.step:,} of {run.trainer.total_steps:,}", highlight=False
-    )
-
-
-def _train(
-    run: _Run, console: Console, stop: StopRequest
-) -> tuple[dict[str, Any], dict[str, SpaceValidation]]:
-    """Run the steps that are left, and return the last line of metrics and the last validation."""
+def _train(run: _Run, stop: StopRequest) -> tuple[dict[str, Any], dict[str, SpaceValidation], str | None]:
+    """Run the steps that are left; return the last metrics and validation, and what stopped it early."""
     trainer, data, progress = run.trainer, run.data, run.progress
     validation: dict[str, SpaceValidation] = {}
-    trainer.model.train()
     log = StepLog(
         MetricsLog(run.folder, progress.step),
-        ConsoleReport(console, trainer.total_steps, progress.step),
+        ConsoleReport(run.console, trainer.total_steps, progress.step),
         trainer.model.config.modality,
         data.sampler.steps_per_epoch,
         trainer.device,
@@ -205,23 +197,73 @@ def _train(
         if trainer.total_steps == 0:  # the untrained model is a run like any other
             validation = _validate_and_save(run, log)
         for batch in batches:
-            log.add(take_step(trainer, progress.step, batch))
-            progress.step += 1
-            ends = stop.received is not None or progress.step == trainer.total_steps
-            if ends or progress.step % trainer.config.checkpoint_every == 0:
-                validation = _validate_and_save(run, log)
-            else:
-                log.read_if_cheap()
-            if ends:
-                break
-    return log.metrics, validation or data.validator(trainer.model)
+            try:
+                log.add(_step_within_memory(run, batch))
+                progress.step += 1
+                is_last = progress.step == trainer.total_steps
+                reason = None if is_last else stop.reason
+                if is_last or progress.step % trainer.config.checkpoint_every == 0:
+                    validation = _validate_and_save(run, log)
+                elif reason is not None:  # whoever stops a run may not wait for a validation
+                    log.read()
+                    _save(run, log)
+                else:
+                    log.read_if_cheap()
+            except NotFiniteError as error:
+                raise RunError(_explain(run, error)) from error
+            if reason is not None:
+                return log.metrics, {}, reason
+    return log.metrics, validation or _validate(run), None
+
+
+def _step_within_memory(run: _Run, batch: PreparedBatch) -> StepReport:
+    """Take a step; where memory runs out, take it again in smaller micro-batches."""
+    trainer, step = run.trainer, run.progress.step
+    while True:
+        try:
+            return take_step(trainer, step, batch)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            failure = str(error)
+        # Out of the handler, nothing holds on to what the failed attempt had in memory.
+        molecules = len(batch.molecules)
+        molecules = min(trainer.micro_batch or molecules, molecules)
+        smaller = smaller_micro_batch(molecules, step, failure)
+        release_memory(trainer.device)
+        _take_micro_batches(run, smaller)
+        run.say(
+            f"out of memory at step {step + 1:,} with {molecules:,} molecules at a time: going on with "
+            f"micro-batches of {smaller:,}, which is what BatchNorm sees from here on (recorded in "
+            "config.json)"
+        )
+
+
+def _explain(run: _Run, error: NotFiniteError) -> str:
+    """Save the weights of before the step that failed, where they are still there, and say what happened."""
+    progress = run.progress
+    is_before = error.report.step == progress.step + 1
+    finite = all(bool(torch.isfinite(weight).all()) for weight in run.trainer.model.parameters())
+    if is_before and finite and progress.step not in saved_steps(run.folder):
+        save_checkpoint(
+            run.folder, run.trainer.model, run.trainer.optimizer, progress, keep=run.trainer.config.keep
+        )
+    steps = saved_steps(run.folder)
+    kept = f"the weights of step {steps[-1]} are saved" if steps else "no weights were saved yet"
+    failure = describe_failure(error, run.folder, run.graph)
+    return f"{failure}: {kept}; start again with a lower --lr, or without what the file lists"
+
+
+def _validate(run: _Run) -> dict[str, SpaceValidation]:
+    """Validate, with no more molecules at a time than in training."""
+    most = run.trainer.micro_batch or run.trainer.config.batch_size
+    return run.data.validator(run.trainer.model, most)
 
 
 def _validate_and_save(run: _Run, log: StepLog) -> dict[str, SpaceValidation]:
     """Validate, write the step's line (which checks the losses so far), and save a checkpoint."""
-    progress = run.progress
     with log.clock_stopped():
-        validation = run.data.validator(run.trainer.model)
+        validation = _validate(run)
     log.read(
         {
             f"validation/{name}/{key}": value
@@ -230,32 +272,34 @@ def _validate_and_save(run: _Run, log: StepLog) -> dict[str, SpaceValidation]:
         }
     )
     value = sum(found.difference for found in validation.values())
-    is_best = bool(validation) and value < progress.best_value
-    if is_best:
-        progress.best_step, progress.best_value = progress.step, value
-    with log.clock_stopped():
-        save_checkpoint(run.folder, run.trainer.model, run.trainer.optimizer, progress, is_best=is_best)
+    if validation and value < run.progress.best_value:
+        run.progress.best_step, run.progress.best_value = run.progress.step, value
+    _save(run, log)
     return validation
 
 
-def _say_how_it_ended(
-    run: _Run, console: Console, validation: dict[str, SpaceValidation], signal: str | None, seconds: float
-) -> None:
-    """Print the last lines: how to go on where the run was stopped, and the validation per feature space."""
-    step, total = run.progress.step, run.trainer.total_steps
-    if signal is not None and step < total:
-        console.print(
-            f"stopped by {signal} after step {step:,} of {total:,}, which is saved: go on "
-            f"with --resume on the run folder '{run.folder}'",
-            highlight=False,
-            soft_wrap=True,
+def _save(run: _Run, log: StepLog) -> None:
+    """Save a checkpoint, after the lines of the steps that are in it."""
+    with log.clock_stopped():
+        log.log.sync()
+        save_checkpoint(
+            run.folder, run.trainer.model, run.trainer.optimizer, run.progress, keep=run.trainer.config.keep
         )
+
+
+def _say_how_it_ended(
+    run: _Run, validation: dict[str, SpaceValidation], interrupted: str | None, seconds: float
+) -> None:
+    """Print the last lines: how to go on where the run was stopped, else the validation per feature space."""
+    step, total = run.progress.step, run.trainer.total_steps
+    if interrupted is not None:
+        run.say(
+            f"stopped by {interrupted} after step {step:,} of {total:,}, which is saved; go on with: "
+            f"{how_to_go_on(run.graph.folder, run.folder)}"
+        )
+        return
     table = "; ".join(
         f"{name} {found.loss:.4f} (means {found.mean_loss:.4f}, {found.difference:+.4f})"
         for name, found in validation.items()
     )
-    console.print(
-        f"{step:,} steps in {format_seconds(seconds)}; on molecules held out: {table or 'none held out'}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    run.say(f"{step:,} steps in {format_seconds(seconds)}; on molecules held out: {table or 'none held out'}")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from infoalign_dgl.errors import RunError
+from infoalign_dgl.training.failures import is_out_of_memory
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -27,6 +30,11 @@ def prepared_batches(
         Walks from them.
     first, end : int
         Steps, counted from 0 over the whole run.
+
+    Raises
+    ------
+    RunError
+        If memory does not hold a batch.
     """
     plan: tuple[int, EpochPlan] | None = None
 
@@ -35,7 +43,16 @@ def prepared_batches(
         epoch, position = divmod(step, sampler.steps_per_epoch)
         if plan is None or plan[0] != epoch:
             plan = (epoch, sampler.epoch(epoch))
-        return builder.prepare(plan[1].batches[position], plan[1].walk_ids[position], epoch)
+        molecules, walk_ids = plan[1].batches[position], plan[1].walk_ids[position]
+        try:
+            return builder.prepare(molecules, walk_ids, epoch)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise RunError(
+                f"memory does not hold the walks and targets of {len(molecules):,} molecules: pass a smaller "
+                "--batch-size"
+            ) from error
 
     with ThreadPoolExecutor(max_workers=1) as background:  # one thread: ``plan`` is nobody else's
         ready = background.submit(prepare, first) if first < end else None

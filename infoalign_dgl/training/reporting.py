@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from infoalign_dgl._folders import replace_text
+from infoalign_dgl.errors import RunError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,16 +37,14 @@ def cut_metrics(path: Path, step: int) -> None:
     if not path.is_file():
         return
     kept = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors="replace").splitlines():
         try:
             values = json.loads(line)
         except ValueError:
             continue
         if values["step"] <= step:
             kept.append(line + "\n")
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(kept))
-    partial.replace(path)
+    replace_text(path, "".join(kept))
 
 
 class MetricsLog:
@@ -56,24 +59,43 @@ class MetricsLog:
     """
 
     def __init__(self, run: Path, step: int) -> None:
-        cut_metrics(run / METRICS, step)
-        self._stream = (run / METRICS).open("a")
+        self._path = run / METRICS
+        cut_metrics(self._path, step)
+        self._stream = self._path.open("ab", buffering=0)  # a line is written when it is written
         self._board = _tensorboard(run, step)
 
     def write(self, values: dict[str, Any]) -> None:
-        """Append one step's values; those that are floats go to TensorBoard too."""
-        self._stream.write(json.dumps(values) + "\n")
-        self._stream.flush()
-        if self._board is not None:
-            for name, value in values.items():
-                if isinstance(value, float):
-                    self._board.add_scalar(name, value, values["step"])
+        """Append one step's values; those that are floats go to TensorBoard too.
+
+        Raises
+        ------
+        RunError
+            If they cannot be written.
+        """
+        line = memoryview((json.dumps(values) + "\n").encode())
+        try:
+            while line:
+                line = line[self._stream.write(line) :]
+            if self._board is not None:
+                for name, value in values.items():
+                    if isinstance(value, float):
+                        self._board.add_scalar(name, value, values["step"])
+        except OSError as error:
+            raise RunError(
+                f"could not write '{self._path}': {error.strerror or error}; make room, and go on with "
+                "--resume"
+            ) from error
+
+    def sync(self) -> None:
+        """Wait until the lines are on the disk."""
+        os.fsync(self._stream.fileno())
 
     def close(self) -> None:
         """Write out what is buffered."""
         self._stream.close()
         if self._board is not None:
-            self._board.close()
+            with suppress(OSError):  # a full disk: the same numbers are in metrics.jsonl
+                self._board.close()
 
 
 def _tensorboard(run: Path, step: int) -> Any | None:
@@ -81,7 +103,7 @@ def _tensorboard(run: Path, step: int) -> Any | None:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
+    return SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
 
 class ConsoleReport:

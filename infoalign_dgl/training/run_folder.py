@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from infoalign_dgl import __version__
+from infoalign_dgl._folders import replace_text
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.models.config import ModelConfig
 from infoalign_dgl.training.config import PretrainConfig
@@ -47,16 +47,6 @@ class RunConfig:
     imported: dict[str, str] | None = None
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a small file so that its name stands for the old text or the new one, never for a part."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
-
-
 def start_run(folder: Path, config: RunConfig, graph: ContextGraph) -> None:
     """Write what stands in a run folder from the start.
 
@@ -66,25 +56,37 @@ def start_run(folder: Path, config: RunConfig, graph: ContextGraph) -> None:
 
     Raises
     ------
-    RunError
+    InfoAlignError
         If the folder cannot be written.
     """
     spaces = {name: space.describe() for name, space in graph.spaces.items() if name in config.model.spaces}
     keys = graph.nodes["molecule"]["inchikey"].dropna().astype(str).str[:_BLOCK]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace_text(folder / SPACES, json.dumps(spaces))
-        replace_text(folder / MOLECULES, "".join(f"{key}\n" for key in sorted(set(keys))))
-        write_config(folder, config)
     except OSError as error:
         raise RunError(
             f"could not write the run folder '{folder}': {error.strerror or error}; choose a folder that "
             "can be written"
         ) from error
+    replace_text(folder / SPACES, json.dumps(spaces))
+    replace_text(folder / MOLECULES, "".join(f"{key}\n" for key in sorted(set(keys))))
+    write_config(folder, config)  # last: a folder that has it is a run
+
+
+def is_unstarted(folder: Path) -> bool:
+    """Tell whether a folder holds nothing, or only what a run that was killed while starting left there."""
+    names = {SPACES, MOLECULES, *(f".{name}.partial" for name in (SPACES, MOLECULES, CONFIG))}
+    return not folder.exists() or (folder.is_dir() and {path.name for path in folder.iterdir()} <= names)
 
 
 def write_config(folder: Path, config: RunConfig) -> None:
-    """Write ``config.json``."""
+    """Write ``config.json``.
+
+    Raises
+    ------
+    InfoAlignError
+        If it cannot be written.
+    """
     versions = {name: importlib.metadata.version(name) for name in _VERSIONED}
     stored = {
         "format_version": FORMAT_VERSION,

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from infoalign_dgl.errors import RunError
 from infoalign_dgl.models.objective import objective
+from infoalign_dgl.training.failures import check_finite, is_out_of_memory
 from infoalign_dgl.training.schedule import cosine_factor
 from infoalign_dgl.training.seeds import step_seed
 
@@ -73,6 +75,8 @@ class StepReport:
         Rows per feature space.
     losses : Tensor
         Shape (2 + S,): the total, KL, and each space's loss.
+    gradients : Tensor
+        Shape (1 + S,): the Euclidean norm of the gradient of the encoder, and of each space's decoder.
     """
 
     step: int
@@ -81,6 +85,7 @@ class StepReport:
     lr: float
     targets: dict[str, int]
     losses: torch.Tensor
+    gradients: torch.Tensor
 
 
 def take_step(trainer: Trainer, step: int, batch: PreparedBatch) -> StepReport:
@@ -89,21 +94,67 @@ def take_step(trainer: Trainer, step: int, batch: PreparedBatch) -> StepReport:
     Parameters
     ----------
     trainer : Trainer
-        Its model and optimizer are changed.
+        Its model and optimizer are changed, but not if anything is raised before the update.
     step : int
         Steps done before.
     batch : PreparedBatch
         On the CPU.
+
+    Raises
+    ------
+    NotFiniteError
+        On a CPU, before the update, if a loss or a gradient is not finite. On a GPU that would wait for the
+        device: whoever reads the report checks it.
+    RunError
+        If memory does not hold the optimizer.
     """
     parts = trainer.builder.cut(batch, trainer.micro_batch)
     lr = trainer.config.lr * cosine_factor(step, trainer.total_steps)
-    for group in trainer.optimizer.param_groups:
-        group["lr"] = lr
-    trainer.optimizer.zero_grad(set_to_none=True)
-    losses = accumulate_gradients(trainer, step, (part.to(trainer.device) for part in parts))
-    trainer.optimizer.step()
     targets = {name: len(rows) for name, rows in batch.targets.items()}
-    return StepReport(step + 1, batch.molecules, len(parts), lr, targets, losses)
+    statistics = [
+        buffer.clone() for buffer in trainer.model.buffers()
+    ]  # of BatchNorm: moved in every forward
+    try:
+        trainer.optimizer.zero_grad(set_to_none=True)
+        losses = accumulate_gradients(trainer, step, (part.to(trainer.device) for part in parts))
+        norms = gradient_norms(trainer.model)
+        report = StepReport(step + 1, batch.molecules, len(parts), lr, targets, losses, norms)
+        if trainer.device.type == "cpu":
+            check_finite(report)
+    except BaseException:
+        trainer.optimizer.zero_grad(set_to_none=True)
+        for buffer, before in zip(trainer.model.buffers(), statistics, strict=True):
+            buffer.copy_(before)
+        raise
+    _update(trainer.optimizer, lr)
+    return report
+
+
+def _update(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    try:
+        optimizer.step()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RunError(
+            "memory does not hold the model, its gradients and the optimizer's two moments: pass a smaller "
+            "--hidden, or take a machine with more memory"
+        ) from error
+
+
+def gradient_norms(model: InfoAlign) -> torch.Tensor:
+    """Return the norms of the gradients of encoder (with bottleneck) and decoders, shape (1 + S,).
+
+    They overflow from about 1e19 on, where the squares that Adam keeps do so too.
+    """
+    groups: dict[str, list[torch.Tensor]] = {"": [], **{name: [] for name in model.config.spaces}}
+    for name, parameter in model.named_parameters():
+        space = name.split(".")[1] if name.startswith("decoders.") else ""
+        if parameter.grad is not None:
+            groups[space].append(parameter.grad)
+    return torch.stack([torch.nn.utils.get_total_norm(gradients) for gradients in groups.values()])
 
 
 def accumulate_gradients(trainer: Trainer, step: int, parts: Iterable[PreparedBatch]) -> torch.Tensor:

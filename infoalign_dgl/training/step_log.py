@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from infoalign_dgl.errors import RunError
+from infoalign_dgl.training.failures import check_finite
 from infoalign_dgl.training.reporting import peak_memory_bytes
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class StepLog:
     log : MetricsLog
     console : ConsoleReport
     modality : dict of str to str
-        Feature space to node type, in the model's order.
+        Feature space to node type.
     steps_per_epoch : int
     device : torch.device
         Where the losses are.
@@ -67,18 +66,21 @@ class StepLog:
 
         Raises
         ------
-        RunError
-            If a loss is not finite.
+        NotFiniteError
+            If a loss or a gradient is not finite; the lines of the steps before are written.
         """
         if not self._pending:
             return
-        rows = torch.stack([report.losses for report in self._pending]).tolist()
+        losses = torch.stack([report.losses for report in self._pending]).cpu()
+        gradients = torch.stack([report.gradients for report in self._pending]).cpu()
         molecules = sum(len(report.molecules) for report in self._pending)
         rate = molecules / max(time.monotonic() - self._last_read, 1e-9)
         memory = peak_memory_bytes(self.device)
-        for report, (total, kl, *losses) in zip(self._pending, rows, strict=True):
-            spaces = dict(zip(self.modality, losses, strict=True))
-            _check_finite(report.step, total, kl, spaces)
+        for number, pending in enumerate(self._pending):
+            report = replace(pending, losses=losses[number], gradients=gradients[number])
+            check_finite(report)
+            total, kl, *each = report.losses.tolist()
+            spaces = dict(zip(report.targets, each, strict=True))
             self.metrics = {
                 "step": report.step,
                 "epoch": (report.step - 1) // self.steps_per_epoch,
@@ -91,7 +93,7 @@ class StepLog:
                 **{f"loss/{name}": loss for name, loss in spaces.items()},
                 "molecules_per_second": rate,
                 "peak_memory_bytes": memory,
-                **((extra or {}) if report is self._pending[-1] else {}),
+                **((extra or {}) if pending is self._pending[-1] else {}),
             }
             self.log.write(self.metrics)
             self.console.step(report.step, self._by_modality(report, spaces), rate)
@@ -117,15 +119,3 @@ class StepLog:
             if report.targets[name]:
                 summed[self.modality[name]] = summed.get(self.modality[name], 0.0) + loss
         return summed
-
-
-def _check_finite(step: int, total: float, kl: float, spaces: dict[str, float]) -> None:
-    if math.isfinite(total) and math.isfinite(kl):
-        return
-    broken = [f"feature space '{name}'" for name, loss in spaces.items() if not math.isfinite(loss)]
-    if not math.isfinite(kl):
-        broken.append("the KL term")
-    raise RunError(
-        f"the loss of {' and '.join(broken) or 'the sum of all spaces'} is not finite at step {step}: "
-        f"start again with a lower --lr; what was saved before is untouched"
-    )
