@@ -131,7 +131,7 @@ def run_demo(
         "simulate", f"Simulating {config.num_molecules:,} molecules and how cells respond to them ..."
     )
     simulation = simulate(config.num_molecules)
-    test = _test_molecules(simulation, config.test_share)
+    test = held_out_molecules(simulation, config.test_share)
     seen = without_molecules(simulation, set(simulation.molecules["id"][test]))
 
     clock.start("graph", "Building the context graph ...")
@@ -173,6 +173,29 @@ def run_demo(
         pretraining=results[PRETRAINED],
         seconds=clock.seconds,
     )
+
+
+def held_out_molecules(simulation: Simulation, share: float) -> np.ndarray:
+    """Choose molecules that no graph shall contain, the same ones at each call.
+
+    Parameters
+    ----------
+    simulation : Simulation
+        Of n molecules.
+    share : float
+        Share of them to choose.
+
+    Returns
+    -------
+    np.ndarray
+        Shape (n,), bool.
+    """
+    chosen = np.random.default_rng(0).permutation(len(simulation.molecules))[
+        : int(share * len(simulation.molecules))
+    ]
+    mask = np.zeros(len(simulation.molecules), dtype=bool)
+    mask[chosen] = True
+    return mask
 
 
 def without_molecules(simulation: Simulation, ids: set[str]) -> Simulation:
@@ -260,12 +283,3 @@ class _Clock:
             name, began = self._running
             self.seconds[name] = time.monotonic() - began
             self._running = None
-
-
-def _test_molecules(simulation: Simulation, share: float) -> np.ndarray:
-    chosen = np.random.default_rng(0).permutation(len(simulation.molecules))[
-        : int(share * len(simulation.molecules))
-    ]
-    mask = np.zeros(len(simulation.molecules), dtype=bool)
-    mask[chosen] = True
-    return mask
