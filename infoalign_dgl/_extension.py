@@ -18,7 +18,8 @@ def load_native() -> Any | None:
     except ImportError as error:
         warnings.warn(
             f"the native kernels are not available ({error}): walks run on numba, similarity on numpy and "
-            "the encoder on torch alone, which is slower; install a C++ compiler and then infoalign-dgl again",
+            "the encoder on torch alone, which is slower; install a C++ compiler and then infoalign-dgl "
+            "again",
             RuntimeWarning,
             stacklevel=3,
         )

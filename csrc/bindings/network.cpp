@@ -82,25 +82,27 @@ void activation_backward_py(const ActivationArguments& all, Address x, int x_num
 
 #if defined(INFOALIGN_WITH_CUDA)
 
-void hear_cuda_py(const MoleculeArcs& arcs, int64_t num_atoms, Address atoms, Address bonds, Address self_weight,
-                  int64_t width, int number, Address x, Address pooled, int device, Address queue) {
-    hear_cuda(arcs, num_atoms,
-              {at_address<const void>(atoms), at_address<const void>(bonds), 0, width, static_cast<Number>(number)},
+void hear_cuda_py(const MoleculeArcs& arcs, Address atoms, Address bonds, Address self_weight, int64_t width, int number,
+                  Address x, Address pooled, int device, Address queue) {
+    hear_cuda(arcs, {at_address<const void>(atoms), at_address<const void>(bonds), 0, width, static_cast<Number>(number)},
               at_address<const float>(self_weight), at_address<void>(x), at_address<float>(pooled), device,
               at_address<void>(queue));
 }
 
-void hear_backward_cuda_py(const MoleculeArcs& arcs, int64_t num_atoms, Address atoms, Address bonds,
-                           Address self_weight, int64_t width, int number, Address x, Address residual, Address pooled,
-                           Address atoms_gradient, Address bonds_gradient, Address self_gradient, int device,
+void hear_backward_cuda_py(const MoleculeArcs& arcs, Address atoms, Address bonds, Address self_weight, int64_t width,
+                           int number, Address x, Address residual, Address pooled, Address atoms_gradient,
+                           Address bonds_gradient, Address self_gradient, Address scratch, int device,
                            Address queue) {
     hear_backward_cuda(
-        arcs, num_atoms,
-        {at_address<const void>(atoms), at_address<const void>(bonds), 0, width, static_cast<Number>(number)},
+        arcs, {at_address<const void>(atoms), at_address<const void>(bonds), 0, width, static_cast<Number>(number)},
         at_address<const float>(self_weight),
         {at_address<const void>(x), at_address<const void>(residual), at_address<const void>(pooled)},
-        at_address<float>(atoms_gradient), at_address<float>(bonds_gradient), at_address<float>(self_gradient), device,
-        at_address<void>(queue));
+        at_address<float>(atoms_gradient), at_address<float>(bonds_gradient), at_address<float>(self_gradient),
+        at_address<float>(scratch), device, at_address<void>(queue));
+}
+
+int64_t hear_scratch_py(const MoleculeArcs& arcs, int64_t width) {
+    return HearParts(arcs.molecules, width).scratch(arcs.kinds, width);
 }
 
 #endif
@@ -137,6 +139,7 @@ void bind_network(nb::module_& m) {
 #if defined(INFOALIGN_WITH_CUDA)
     m.def("hear_cuda", &hear_cuda_py);
     m.def("hear_backward_cuda", &hear_backward_cuda_py);
+    m.def("hear_scratch", &hear_scratch_py);
 #endif
 }
 

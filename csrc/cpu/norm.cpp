@@ -101,6 +101,9 @@ struct Activating {
     uint8_t* kept;
 };
 
+/// Whether ReLU lets a value through. A NaN passes, so that it shows in the loss.
+INFOALIGN_INLINE bool passes_relu(float value) { return !(value <= 0.0F); }
+
 template <bool kRelu, bool kDrop, class In, class Out>
 INFOALIGN_INLINE void activate_row(const Activating& task, const In* x, int64_t row, const float* group, Out* y) {
     const float* __restrict scale = task.how.scale;
@@ -115,11 +118,11 @@ INFOALIGN_INLINE void activate_row(const Activating& task, const In* x, int64_t 
     for (int64_t c = 0; c < width; ++c) {
         float value = to_float(x[c]) * scale[c] + shift[c];
         if (kDrop) {
-            const uint8_t pass = static_cast<uint8_t>(kept[c] & (!kRelu || value > 0));
+            const uint8_t pass = static_cast<uint8_t>(kept[c] & (!kRelu || passes_relu(value)));
             kept[c] = pass;
             value = pass != 0 ? value * keep : 0.0F;
         } else if (kRelu) {
-            value = value > 0 ? value : 0.0F;
+            value = passes_relu(value) ? value : 0.0F;
         }
         if (residual != nullptr) value += residual[c];
         if (group != nullptr) value += group[c];
@@ -168,7 +171,7 @@ INFOALIGN_CLONES void activate_bb(const Activating& task, const BFloat16* x, con
 template <bool kRelu, bool kDrop>
 INFOALIGN_INLINE float through(float given, float value, float scale, float shift, uint8_t kept, float keep_scale) {
     if (kDrop) return given * (static_cast<float>(kept) * keep_scale);
-    if (kRelu) return value * scale + shift > 0 ? given : 0.0F;
+    if (kRelu) return passes_relu(value * scale + shift) ? given : 0.0F;
     return given;
 }
 

@@ -40,7 +40,7 @@ class _Hear(torch.autograd.Function):
         ctx: Any, atoms: Tensor, bonds: Tensor, eps: Tensor, batch: MoleculeBatch, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.set_materialize_grads(False)
-        kernel = _Kernel(atoms, bonds, eps, batch, dtype)
+        kernel = _kernel(atoms, bonds, eps, batch, dtype)
         heard = torch.empty(atoms.shape, dtype=dtype, device=atoms.device)
         pooled = atoms.new_empty(batch.num_molecules, atoms.shape[1])
         kernel.forward(heard, pooled)
@@ -56,51 +56,87 @@ class _Hear(torch.autograd.Function):
         if heard is None:
             heard = torch.zeros(atoms.shape, dtype=ctx.dtype, device=atoms.device)
         given = [None if one is None else one.contiguous() for one in (heard, residual, pooled)]
-        of_atoms, of_bonds = torch.empty_like(atoms), torch.zeros_like(bonds)
-        kernel = _Kernel(atoms, bonds, eps, ctx.batch, ctx.dtype)
+        of_atoms, of_bonds = torch.empty_like(atoms), torch.empty_like(bonds)
+        kernel = _kernel(atoms, bonds, eps, ctx.batch, ctx.dtype)
         of_eps = kernel.backward(given, of_atoms, of_bonds)
         return of_atoms, of_bonds, of_eps, None, None
 
 
-class _Kernel:
-    """One layer's arguments as the native kernels take them."""
+class _CpuKernel:
+    """One layer's arguments as the native functions for a CPU take them."""
 
     def __init__(
         self, atoms: Tensor, bonds: Tensor, eps: Tensor, batch: MoleculeBatch, dtype: torch.dtype
     ) -> None:
-        native: Any = load_native()
-        self._native = native
+        self._native: Any = load_native()
         self._eps = eps
-        arcs = native.MoleculeArcs(
-            address(batch.atom_offsets),
-            address(batch.arc_offsets),
-            address(batch.neighbor),
-            address(batch.arc_kind),
-            batch.num_molecules,
-            len(bonds),
+        self._layer = (
+            _arcs(self._native, batch, bonds),
+            address(atoms),
+            address(bonds),
+            1.0 + float(eps),
+            atoms.shape[1],
+            NUMBERS[dtype],
         )
-        self._layer: tuple[Any, ...]
-        if atoms.is_cuda:
-            self._self_weight = (1 + eps).float()
-            self._layer = (arcs, len(atoms), address(atoms), address(bonds), address(self._self_weight))
-            stream = torch.cuda.current_stream(atoms.device).cuda_stream
-            self._place: tuple[int, ...] = (atoms.device.index or 0, stream)
-        else:
-            self._layer = (arcs, address(atoms), address(bonds), 1.0 + float(eps))
-            self._place = (torch.get_num_threads(),)
-        self._layer += (atoms.shape[1], NUMBERS[dtype])
 
     def forward(self, heard: Tensor, pooled: Tensor) -> None:
-        run = self._native.hear_cuda if heard.is_cuda else self._native.hear
-        run(*self._layer, address(heard), address(pooled), *self._place)
+        self._native.hear(*self._layer, address(heard), address(pooled), torch.get_num_threads())
 
     def backward(self, given: list[Tensor | None], of_atoms: Tensor, of_bonds: Tensor) -> Tensor:
         addresses = (*map(address, given), address(of_atoms), address(of_bonds))
-        if of_atoms.is_cuda:
-            of_eps = torch.zeros_like(self._eps)
-            self._native.hear_backward_cuda(*self._layer, *addresses, address(of_eps), *self._place)
-            return of_eps
-        return torch.full_like(self._eps, self._native.hear_backward(*self._layer, *addresses, *self._place))
+        of_weight = self._native.hear_backward(*self._layer, *addresses, torch.get_num_threads())
+        return torch.full_like(self._eps, of_weight)
+
+
+class _CudaKernel:
+    """One layer's arguments as the native functions for a GPU take them; nothing here waits for the GPU."""
+
+    def __init__(
+        self, atoms: Tensor, bonds: Tensor, eps: Tensor, batch: MoleculeBatch, dtype: torch.dtype
+    ) -> None:
+        self._native: Any = load_native()
+        self._self_weight = (1 + eps).float()
+        self._layer = (
+            _arcs(self._native, batch, bonds),
+            address(atoms),
+            address(bonds),
+            address(self._self_weight),
+            atoms.shape[1],
+            NUMBERS[dtype],
+        )
+        self._place = (atoms.device.index or 0, torch.cuda.current_stream(atoms.device).cuda_stream)
+
+    def forward(self, heard: Tensor, pooled: Tensor) -> None:
+        self._native.hear_cuda(*self._layer, address(heard), address(pooled), *self._place)
+
+    def backward(self, given: list[Tensor | None], of_atoms: Tensor, of_bonds: Tensor) -> Tensor:
+        of_weight = torch.empty_like(self._self_weight)
+        scratch = of_atoms.new_empty(self._native.hear_scratch(self._layer[0], of_atoms.shape[1]))
+        addresses = map(address, (*given, of_atoms, of_bonds, of_weight, scratch))
+        self._native.hear_backward_cuda(*self._layer, *addresses, *self._place)
+        return of_weight
+
+
+def _kernel(
+    atoms: Tensor, bonds: Tensor, eps: Tensor, batch: MoleculeBatch, dtype: torch.dtype
+) -> _CpuKernel | _CudaKernel:
+    # The native functions see addresses alone, and would read and write beyond tensors that do not fit.
+    assert atoms.shape == (batch.num_atoms, bonds.shape[1])
+    assert len(bonds) == len(batch.bond_kinds)
+    assert (bonds.dtype, bonds.device) == (atoms.dtype, atoms.device)
+    assert eps.numel() == 1
+    return (_CudaKernel if atoms.is_cuda else _CpuKernel)(atoms, bonds, eps, batch, dtype)
+
+
+def _arcs(native: Any, batch: MoleculeBatch, bonds: Tensor) -> Any:
+    return native.MoleculeArcs(
+        address(batch.atom_offsets),
+        address(batch.arc_offsets),
+        address(batch.neighbor),
+        address(batch.arc_kind),
+        batch.num_molecules,
+        len(bonds),
+    )
 
 
 def hear(atoms: Tensor, bonds: Tensor, eps: Tensor, batch: MoleculeBatch) -> tuple[Tensor, Tensor, Tensor]:

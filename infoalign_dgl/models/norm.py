@@ -15,6 +15,7 @@ from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 
 from infoalign_dgl._extension import load_native
+from infoalign_dgl.errors import RunError
 from infoalign_dgl.models.messages import NUMBERS, activation_dtype, address
 from infoalign_dgl.models.segments import Grouping, spread
 
@@ -117,16 +118,19 @@ class _Plan:
     drop_below: int
     key: int
     atom_offsets: Tensor | None
+    num_atoms: int
 
     @classmethod
     def of(cls, norm: nn.BatchNorm1d | nn.SyncBatchNorm, finish: Finish, dtype: torch.dtype) -> _Plan:
         drops = finish.dropout is not None and finish.dropout.training
-        drop_below = round(finish.dropout.p * _LEVELS) if finish.dropout is not None and drops else 0
+        share = finish.dropout.p if finish.dropout is not None and drops else 0.0
+        drop_below = min(round(share * _LEVELS), _LEVELS - 1)
         key = (
             int(torch.empty((), dtype=torch.int64).random_(-(2**63), None)) & (2**64 - 1) if drop_below else 0
         )
-        offsets = finish.batch.atom_offsets if finish.batch is not None else None
-        return cls(norm, dtype, finish.relu, drop_below, key, offsets)
+        batch = finish.batch
+        offsets, num_atoms = (None, 0) if batch is None else (batch.atom_offsets, batch.num_atoms)
+        return cls(norm, dtype, finish.relu, drop_below, key, offsets, num_atoms)
 
     @property
     def across_ranks(self) -> bool:
@@ -155,6 +159,11 @@ class _Moments:
             rows = float(sums[0])
             mean, squares = (sums[1:] / rows).chunk(2)
             deviation = (squares - mean.square()).clamp_(min=0) * rows
+        if rows < 2:
+            raise RunError(
+                f"BatchNorm needs at least 2 rows in training, not {rows:.0f}: use a larger batch, or call "
+                "eval()"
+            )
         assert norm.momentum is not None
         norm.running_mean.lerp_((mean + bias).float(), norm.momentum)
         norm.running_var.lerp_((deviation / (rows - 1)).float(), norm.momentum)
@@ -188,6 +197,7 @@ class _Normalize(torch.autograd.Function):
         per_molecule: Tensor | None,
         plan: _Plan,
     ) -> Tensor:
+        _check_fit(x, residual, per_molecule, plan)
         moments = _Moments.of(x, bias, plan)
         wide = weight.double() * moments.rstd
         scale, shift = wide.float(), (beta - moments.mean * wide).float()
@@ -244,6 +254,17 @@ class _Normalize(torch.autograd.Function):
         native.backward(*read, address(slope), address(constant), address(of_x), threads)
         of_residual = given if ctx.needs_input_grad[4] else None
         return of_x, of_bias, of_weight, of_beta, of_residual, of_molecules, None
+
+
+def _check_fit(x: Tensor, residual: Tensor | None, per_molecule: Tensor | None, plan: _Plan) -> None:
+    """Stop where a tensor does not fit: the native functions see its address alone and would read beyond."""
+    if residual is not None:
+        assert (residual.shape, residual.dtype) == (x.shape, torch.float32)
+    if per_molecule is not None:
+        assert plan.atom_offsets is not None
+        assert per_molecule.dtype == torch.float32
+        assert per_molecule.shape == (len(plan.atom_offsets) - 1, x.shape[1])
+        assert plan.num_atoms == len(x)
 
 
 def _native_activation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,12 +62,13 @@ class PackedMolecules:
             and (self.atom_offsets[0], self.bond_offsets[0]) == (0, 0)
             and (self.atom_offsets[-1], self.bond_offsets[-1]) == (atoms, bonds)
             and len(self.bond_atoms) == bonds
+            and all((np.diff(offsets) >= 0).all() for offsets in (self.atom_offsets, self.bond_offsets))
         )
         if not whole:
             raise ValueError(
-                f"'atom_offsets' and 'bond_offsets' must run from 0 to the {atoms} atoms and {bonds} bonds, "
-                f"over as many molecules, not {len(self.atom_offsets) - 1} and {len(self.bond_offsets) - 1}; "
-                "build them with 'featurize'"
+                f"'atom_offsets' and 'bond_offsets' must run from 0 to the {atoms} atoms and {bonds} bonds "
+                f"without falling, over as many molecules, not {len(self.atom_offsets) - 1} and "
+                f"{len(self.bond_offsets) - 1}; build them with 'featurize'"
             )
 
     def __len__(self) -> int:
@@ -112,7 +113,7 @@ class PackedMolecules:
             "arc_offsets": torch.empty(atoms + 1, dtype=torch.int64),
         }
         native = load_native()
-        fill = _gather_with_numpy if native is None else native.gather_molecules
+        fill: Any = _gather_with_numpy if native is None else native.gather_molecules
         bad, atom_kinds, bond_kinds = fill(
             *(getattr(self, name) for name in _LAYOUT), ids, *(array.numpy() for array in flat.values())
         )

@@ -152,3 +152,8 @@ def test_arrays_that_do_not_fit_are_refused():
         PackedMolecules(**{**parts, "atom_features": parts["atom_features"].astype(np.int64)})
     with pytest.raises(ValueError, match="must run from 0"):
         PackedMolecules(**{**parts, "atom_offsets": parts["atom_offsets"][:-1]})
+    for name in ("atom_offsets", "bond_offsets"):
+        falling = parts[name].copy()
+        falling[1] = falling[-1] + 1
+        with pytest.raises(ValueError, match="must run from 0"):
+            PackedMolecules(**{**parts, name: falling})

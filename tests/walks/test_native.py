@@ -12,7 +12,7 @@ import torch
 
 from infoalign_dgl._extension import load_native
 from infoalign_dgl.errors import WalkError
-from infoalign_dgl.walks import WalkIndex, cuda_status, native, random_walks
+from infoalign_dgl.walks import WalkIndex, cuda_status, random_walks
 
 needs_cuda = pytest.mark.skipif(
     not (torch.cuda.is_available() and cuda_status()[0]),

@@ -53,14 +53,93 @@ struct HeardGradients {
 void hear_backward_cpu(const MoleculeArcs& arcs, const Heard& layer, const HeardGradients& given, void* atoms_gradient,
                        void* bonds_gradient, double* self_gradient, int threads);
 
-#if defined(INFOALIGN_WITH_CUDA)
-/// The same on device memory, on a stream, in float32 or bfloat16; `self_weight` lies on the device, so that nothing has
-/// to wait for it. `bonds_gradient` and `self_gradient` are added to and must start at 0.
-void hear_cuda(const MoleculeArcs& arcs, int64_t num_atoms, const Heard& layer, const float* self_weight, void* x,
-               float* pooled, int device, void* stream);
-void hear_backward_cuda(const MoleculeArcs& arcs, int64_t num_atoms, const Heard& layer, const float* self_weight,
+/// Write column `column` of what the atoms of molecule `molecule` hear, and of their sum unless `pooled` is null: what one
+/// thread of a device does. Each entry is the sequence of float32 operations that `hear_cpu` does for it. X is the format
+/// of x.
+template <class X>
+INFOALIGN_HD INFOALIGN_INLINE void hear_column(const MoleculeArcs& arcs, const Heard& layer, float self_weight,
+                                               int64_t molecule, int64_t column, X* x, float* pooled) {
+    const float* atoms = static_cast<const float*>(layer.atoms) + column;
+    const float* bonds = static_cast<const float*>(layer.bonds) + column;
+    const int64_t width = layer.width;
+    float all = 0.0f;
+    for (int64_t i = arcs.atom_offsets[molecule]; i < arcs.atom_offsets[molecule + 1]; ++i) {
+        const float own = atoms[i * width];
+        float sum = self_weight * own;
+        for (int64_t a = arcs.arc_offsets[i]; a < arcs.arc_offsets[i + 1]; ++a) {
+            const float message = atoms[arcs.neighbor[a] * width] + bonds[arcs.kind[a] * width];
+            sum += message < 0.0f ? 0.0f : message;
+        }
+        store(x[i * width + column], sum);
+        all += own;
+    }
+    if (pooled != nullptr) pooled[molecule * width + column] = all;
+}
+
+/// Where one column's share of the gradient of b adds up: that of kind k at `sums[k * stride]`.
+struct BondSums {
+    float* sums;
+    int64_t stride;
+};
+
+/// Write column `column` of the gradient of h for the atoms of one molecule, add to that of b, and return what the gradient
+/// of 1 + e gains: the backward pass of `hear_column`, with the gradients of h as `hear_backward_cpu` gives them.
+template <class X>
+INFOALIGN_HD INFOALIGN_INLINE float hear_column_backward(const MoleculeArcs& arcs, const Heard& layer, float self_weight,
+                                                         const HeardGradients& given, int64_t molecule, int64_t column,
+                                                         float* atoms_gradient, BondSums of_bonds) {
+    const float* atoms = static_cast<const float*>(layer.atoms) + column;
+    const float* bonds = static_cast<const float*>(layer.bonds) + column;
+    const X* of_x = static_cast<const X*>(given.x) + column;
+    const float* pooled = static_cast<const float*>(given.pooled);
+    const float* residual = static_cast<const float*>(given.residual);
+    const int64_t width = layer.width;
+    float of_self = 0.0f;
+    for (int64_t i = arcs.atom_offsets[molecule]; i < arcs.atom_offsets[molecule + 1]; ++i) {
+        const float own = atoms[i * width], here = to_float(of_x[i * width]);
+        float gradient = self_weight * here;
+        of_self += own * here;
+        // An arc that enters i from j is, turned around, the one by which j heard i.
+        for (int64_t a = arcs.arc_offsets[i]; a < arcs.arc_offsets[i + 1]; ++a) {
+            const float there = to_float(of_x[arcs.neighbor[a] * width]);
+            const float passed = own + bonds[arcs.kind[a] * width] > 0.0f ? there : 0.0f;
+            gradient += passed;
+            of_bonds.sums[arcs.kind[a] * of_bonds.stride] += passed;
+        }
+        if (pooled != nullptr) gradient += pooled[molecule * width + column];
+        if (residual != nullptr) gradient += residual[i * width + column];
+        atoms_gradient[i * width + column] = gradient;
+    }
+    return of_self;
+}
+
+/// How a device shares out the backward pass: a block takes some columns of one part of the molecules, and sums over parts
+/// are added up in a second pass.
+struct HearParts {
+    static constexpr int64_t kMost = 512;
+    static constexpr int64_t kColumns = 64;  ///< threads of a block, at neighbouring columns: rows are whole lines
+
+    int64_t molecules_each, parts, tiles;
+
+    HearParts(int64_t molecules, int64_t width)
+        : molecules_each(molecules <= kMost ? 1 : (molecules + kMost - 1) / kMost),
+          parts((molecules + molecules_each - 1) / molecules_each),
+          tiles((width + kColumns - 1) / kColumns) {}
+
+    /// float32 numbers that a device needs to work in: (parts, kinds, width) for b, (parts, tiles) for 1 + e.
+    int64_t scratch(int64_t kinds, int64_t width) const { return parts * (kinds * width + tiles); }
+};
+
+/// Queue `hear_cpu` on `stream` (a cudaStream_t): float32 h, x float32 or bfloat16. All pointers are memory of `device`,
+/// also `self_weight`, which stands for the one in `layer`, so that nothing has to wait for it. Throws
+/// std::runtime_error.
+void hear_cuda(const MoleculeArcs& arcs, const Heard& layer, const float* self_weight, void* x, float* pooled,
+               int device, void* stream);
+
+/// Queue `hear_backward_cpu` likewise. `scratch` is as large as `HearParts` says and may hold anything. No atomics: the
+/// order of every sum is a matter of sizes alone, so that the same input gives the same bits.
+void hear_backward_cuda(const MoleculeArcs& arcs, const Heard& layer, const float* self_weight,
                         const HeardGradients& given, float* atoms_gradient, float* bonds_gradient,
-                        float* self_gradient, int device, void* stream);
-#endif
+                        float* self_gradient, float* scratch, int device, void* stream);
 
 }  // namespace infoalign

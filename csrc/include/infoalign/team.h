@@ -9,8 +9,8 @@
 
 namespace infoalign {
 
-/// Call `share(context, k)` once for each k in [0, shares), on the threads of the GNU OpenMP runtime that this process
-/// has loaded (PyTorch's), or like `run_shares` where there is none.
+/// Call `share(context, k)` once for each k in [0, shares), on the threads of the OpenMP runtime that PyTorch uses, or
+/// like `run_shares` where PyTorch is not loaded, and in a forked child.
 ///
 /// Between two operations those threads spin: waking ones of another pool would take longer than many a kernel, and
 /// they would share their processors with the spinning ones. `share` must not throw.
