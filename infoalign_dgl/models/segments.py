@@ -41,8 +41,10 @@ class Grouping:
         order = (
             torch.arange(len(group), device=group.device) if is_sorted else torch.argsort(group, stable=True)
         )
+        # Not bincount: it waits for a GPU.
+        sizes = group.new_zeros(num_groups).scatter_add_(0, group, torch.ones_like(group))
         offsets = group.new_zeros(num_groups + 1)
-        torch.cumsum(torch.bincount(group, minlength=num_groups), 0, out=offsets[1:])
+        torch.cumsum(sizes, 0, out=offsets[1:])
         return cls(group, order, offsets)
 
     def sum(self, items: Tensor) -> Tensor:

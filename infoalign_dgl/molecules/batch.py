@@ -57,6 +57,43 @@ class MoleculeBatch:
             )
         return MoleculeBatch(**moved)
 
+    def select(self, ids: torch.Tensor, num_atoms: int, num_arcs: int) -> MoleculeBatch:
+        """Cut molecules out where the batch lies, without waiting for its device.
+
+        Parameters
+        ----------
+        ids : torch.Tensor
+            (k,) int64 molecules of this batch, in any order; one may come twice.
+        num_atoms, num_arcs : int
+            What they have together: the device is not asked.
+
+        Returns
+        -------
+        MoleculeBatch
+            On the same device, with all kinds of this batch.
+        """
+        import torch
+
+        first, atoms = _segments(self.atom_offsets, ids)
+        atom_offsets = _ends(atoms)
+        molecule = _owners(atom_offsets, num_atoms)
+        back = first - atom_offsets[:-1]  # from an atom's place here to that in this batch
+        rows = torch.arange(num_atoms, device=ids.device) + back[molecule]
+        first_arc, arcs = _segments(self.arc_offsets, rows)
+        arc_offsets = _ends(arcs)
+        entered = _owners(arc_offsets, num_arcs)
+        arc_rows = torch.arange(num_arcs, device=ids.device) + (first_arc - arc_offsets[:-1])[entered]
+        return MoleculeBatch(
+            atom_kinds=self.atom_kinds,
+            atom_kind=self.atom_kind[rows],
+            bond_kinds=self.bond_kinds,
+            arc_kind=self.arc_kind[arc_rows],
+            neighbor=(self.neighbor[arc_rows] - back[molecule][entered]).to(self.neighbor.dtype),
+            arc_offsets=arc_offsets,
+            atom_offsets=atom_offsets,
+            num_molecules=len(ids),
+        )
+
     @property
     def num_atoms(self) -> int:
         """Atoms N."""
@@ -104,3 +141,16 @@ def _owners(offsets: torch.Tensor, size: int) -> torch.Tensor:
 
     segments = torch.arange(len(offsets) - 1, device=offsets.device)
     return torch.repeat_interleave(segments, offsets.diff(), output_size=size)
+
+
+def _segments(offsets: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """First item and size of the segments of those ids."""
+    first = offsets[ids]
+    return first, offsets[ids + 1] - first
+
+
+def _ends(sizes: torch.Tensor) -> torch.Tensor:
+    """Offsets of segments of those sizes."""
+    offsets = sizes.new_zeros(len(sizes) + 1)
+    offsets[1:] = sizes.cumsum(0)
+    return offsets

@@ -27,14 +27,15 @@ _FORMATS = {"float32": 0, "float16": 1, "uint8": 2}
 class CollapsedTargets:
     """Targets of one feature space, for the R molecules of a batch whose walks met it.
 
-    Numpy arrays, or torch tensors on one device.
+    Numpy arrays, or torch tensors on one device. Not compact, it has all molecules, of which those that met
+    no row, or only with alpha 0, are all 0.
 
     Attributes
     ----------
     molecule : (R,) int64
         Positions in the batch, ascending.
     alpha : (R,) float32
-        Sum of alpha over the walk's nodes that have a row in the space, above 0.
+        Sum of alpha over the walk's nodes that have a row in the space, above 0 where compact.
     count : (R,) int64
         Number of such nodes; a node visited twice counts twice.
     mean : (R, d) float32
@@ -61,6 +62,7 @@ def collapse_targets(
     *,
     num_bits: int | None = None,
     num_threads: int | None = None,
+    compact: bool = True,
 ) -> CollapsedTargets:
     """Collapse each walk's targets in one feature space into its sum of alpha and its mean row.
 
@@ -78,14 +80,16 @@ def collapse_targets(
         d, given exactly where ``values`` is bit-packed.
     num_threads : int, optional
         Most threads to use on the CPU; by default one per processor.
+    compact : bool
+        Leave out molecules that met no row, or only with alpha 0. Without it every molecule has a row, and
+        on a CUDA device nothing is waited for: ids out of range then count as none.
 
     Returns
     -------
     CollapsedTargets
         Numpy arrays, or tensors on the device of ``nodes`` where that is a tensor, the same numbers on every
-        device. Molecules that met no row, or only with alpha 0, are left out. On a CUDA device, where all
-        arguments must be tensors already, the kernels run on its current stream; the number of molecules and
-        whether all ids are in range have to be waited for.
+        device. On a CUDA device, where all arguments must be tensors already, the kernels run on its current
+        stream; compact, the number of molecules and whether all ids are in range have to be waited for.
 
     Raises
     ------
@@ -100,7 +104,7 @@ def collapse_targets(
     dim = _check_values(given["values"], num_bits)
     threads = resolve_threads(num_threads)
     if on_device:
-        return _collapse_cuda(*_cuda_arguments(given), dim)
+        return _collapse_cuda(*_cuda_arguments(given), dim, compact=compact)
     walked, weights, rows, table = _host_arguments(given)
     native = load_native()
     if native is None:
@@ -113,7 +117,18 @@ def collapse_targets(
         if bad >= 0:
             _raise_bad_walk(bad, walked[bad].tolist(), rows, len(table))
         found = CollapsedTargets(*parts)
+    if not compact:
+        found = _spread_out(found, len(walked))
     return found if device is None else _as_tensors(found)
+
+
+def _spread_out(found: CollapsedTargets, num_walks: int) -> CollapsedTargets:
+    """Give every walk a row."""
+    alpha, count = np.zeros(num_walks, np.float32), np.zeros(num_walks, np.int64)
+    mean = np.zeros((num_walks, found.mean.shape[1]), np.float32)
+    alpha[found.molecule], count[found.molecule] = found.alpha, found.count
+    mean[found.molecule] = found.mean
+    return CollapsedTargets(np.arange(num_walks), alpha, count, mean)
 
 
 def _common_device(arguments: dict[str, Any]) -> Any | None:
@@ -234,7 +249,9 @@ def _as_tensors(found: CollapsedTargets) -> CollapsedTargets:
     return CollapsedTargets(*(torch.from_numpy(part) for part in parts))
 
 
-def _collapse_cuda(nodes: Any, alpha: Any, row_index: Any, values: Any, dim: int) -> CollapsedTargets:
+def _collapse_cuda(
+    nodes: Any, alpha: Any, row_index: Any, values: Any, dim: int, *, compact: bool
+) -> CollapsedTargets:
     """Sum the walks on their device, keep those that met the space, and average their rows."""
     import torch
 
@@ -260,17 +277,18 @@ def _collapse_cuda(nodes: Any, alpha: Any, row_index: Any, values: Any, dim: int
     count = torch.empty(len(nodes), dtype=torch.int64, device=device)
     try:
         native.sum_walks_cuda(total=total.data_ptr(), count=count.data_ptr(), **shared)
-        bad = count < 0
-        if bad.any():
-            walk = int(bad.nonzero()[0])
-            _raise_bad_walk(walk, nodes[walk].tolist(), row_index, len(values))
-        molecule = torch.nonzero(total > 0).squeeze(1)
-        found = CollapsedTargets(
-            molecule,
-            total[molecule],
-            count[molecule],
-            torch.empty((len(molecule), dim), dtype=torch.float32, device=device),
-        )
+        if compact:
+            bad = count < 0
+            if bad.any():
+                walk = int(bad.nonzero()[0])
+                _raise_bad_walk(walk, nodes[walk].tolist(), row_index, len(values))
+            molecule = torch.nonzero(total > 0).squeeze(1)
+            total, count = total[molecule], count[molecule]
+        else:
+            molecule = torch.arange(len(nodes), device=device)
+            count = torch.where(total > 0, count, 0)
+        mean = torch.empty((len(molecule), dim), dtype=torch.float32, device=device)
+        found = CollapsedTargets(molecule, total, count, mean)
         native.average_targets_cuda(
             values=values.data_ptr(),
             num_columns=dim,

@@ -62,6 +62,18 @@ def test_numpy_gathers_the_same(ids):
         assert one.dtype == other.dtype
 
 
+@given(st.lists(st.integers(0, len(SMILES) - 1), max_size=12))
+def test_selecting_from_a_batch_is_gathering(ids):
+    everything = PACKED.gather(np.arange(len(PACKED)))
+    expected = PACKED.gather(np.array(ids, dtype=np.int64))
+    chosen = torch.tensor(ids, dtype=torch.int64)
+    selected = everything.select(chosen, expected.num_atoms, len(expected.neighbor))
+    for name in ("atom_features", "bond_features", "neighbor", "arc_offsets", "atom_offsets", "molecule"):
+        one, other = getattr(selected, name), getattr(expected, name)
+        assert torch.equal(one, other), name
+        assert one.dtype == other.dtype
+
+
 @pytest.mark.parametrize("backend", ["native", "numpy"])
 @pytest.mark.parametrize("bad", [-1, 2])
 def test_a_bond_to_an_atom_that_is_not_there(backend, bad, monkeypatch):

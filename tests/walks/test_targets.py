@@ -59,6 +59,21 @@ def assert_equal_to(expected, got: CollapsedTargets, dim):
     assert (got.count.dtype, got.mean.dtype) == (np.int64, np.float32)
 
 
+@pytest.mark.parametrize("kind", ["float32", "bits"])
+def test_every_walk_has_a_row_where_asked(implementation, kind):
+    nodes, alpha, row_index, values, _, num_bits = example(kind)
+    compact = collapse_targets(nodes, alpha, row_index, values, num_bits=num_bits)
+    assert 0 < len(compact) < len(nodes)
+    every = collapse_targets(nodes, alpha, row_index, values, num_bits=num_bits, compact=False)
+    assert every.molecule.tolist() == list(range(len(nodes)))
+    others = np.setdiff1d(every.molecule, compact.molecule)
+    for name in ("alpha", "count", "mean"):
+        one, other = getattr(every, name), getattr(compact, name)
+        np.testing.assert_array_equal(one[compact.molecule], other)
+        assert one.dtype == other.dtype
+        assert not one[others].any()
+
+
 @pytest.mark.parametrize("kind", ["float32", "float16", "bits"])
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_equals_the_dense_sum(implementation, kind, num_threads):

@@ -177,8 +177,10 @@ def test_what_surrounds_the_kernels(kind, dim, num_walks, steps, seed):
         kind, dim=dim, num_nodes=8, num_rows=4, num_walks=num_walks, steps=steps, seed=seed
     )
     with standing_in(**KERNELS):
-        found = targets._collapse_cuda(*(torch.from_numpy(array) for array in arrays), dim)
-    assert_same(found, collapse_targets(*arrays, num_bits=num_bits))
+        tensors = [torch.from_numpy(array) for array in arrays]
+        found = [targets._collapse_cuda(*tensors, dim, compact=compact) for compact in (True, False)]
+    for compact, one in zip((True, False), found, strict=True):
+        assert_same(one, collapse_targets(*arrays, num_bits=num_bits, compact=compact))
 
 
 def test_faults_around_the_kernels():
@@ -187,7 +189,7 @@ def test_faults_around_the_kernels():
         with pytest.raises(WalkError) as expected:
             collapse_targets(path, alpha, row_index, rows)
         with pytest.raises(WalkError) as raised, standing_in(**KERNELS):
-            targets._collapse_cuda(path, alpha, row_index, rows, 3)
+            targets._collapse_cuda(path, alpha, row_index, rows, 3, compact=True)
         assert str(raised.value) == str(expected.value)
 
 
@@ -214,7 +216,8 @@ def test_a_failed_launch_is_worded():
         pytest.raises(WalkError, match=r"collapsing targets failed on cpu \(an illegal memory access"),
         standing_in(sum_walks_cuda=fail),
     ):
-        targets._collapse_cuda(torch.zeros(1, 1), torch.ones(1, 1), torch.zeros(1), torch.ones(1, 1), 1)
+        nothing = (torch.zeros(1, 1), torch.ones(1, 1), torch.zeros(1), torch.ones(1, 1))
+        targets._collapse_cuda(*nothing, 1, compact=True)
 
 
 def test_a_device_that_cannot_run_is_named(monkeypatch):
@@ -222,7 +225,8 @@ def test_a_device_that_cannot_run_is_named(monkeypatch):
     with pytest.raises(
         WalkError, match=r"cannot be collapsed there \(no NVIDIA driver is installed\): move it"
     ):
-        targets._collapse_cuda(torch.zeros(1, 1), torch.ones(1, 1), torch.zeros(1), torch.ones(1, 1), 1)
+        nothing = (torch.zeros(1, 1), torch.ones(1, 1), torch.zeros(1), torch.ones(1, 1))
+        targets._collapse_cuda(*nothing, 1, compact=True)
 
 
 @pytest.mark.skipif(not hasattr(load_native(), "sum_walks_cuda"), reason="built without CUDA")
