@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ import torch
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.models import InfoAlign
 from infoalign_dgl.models.compat import bound_all_rows
-from infoalign_dgl.molecules import PackedMolecules, featurize, standardize
+from infoalign_dgl.molecules import PackedMolecules, standardized_graphs
+from infoalign_dgl.molecules._workers import Helpers
 from infoalign_dgl.sources.tables import read_table
 from infoalign_dgl.training.checkpoint import checkpoint_folder, load_model
 from infoalign_dgl.training.run_folder import read_config
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ERROR_COLUMNS = ["row", "smiles", "reason"]
+BATCH_SIZE = 128  # on a CPU, a larger batch's activations do not stay in the caches
 
 
 class Embedding(np.ndarray):
@@ -58,10 +60,14 @@ class Representation:
         In eval mode.
     checkpoint : Path
         Where its weights came from.
+    helpers : Helpers
+        Processes that read structures; the first :meth:`embed` of many rows starts them, and they are kept
+        for the next.
     """
 
     model: InfoAlign
     checkpoint: Path
+    helpers: Helpers = field(default_factory=Helpers, repr=False, compare=False)
 
     @property
     def dim(self) -> int:
@@ -71,7 +77,7 @@ class Representation:
     def embed(
         self,
         smiles: Sequence[str | None],
-        batch_size: int = 512,
+        batch_size: int = BATCH_SIZE,
         *,
         num_workers: int | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -105,24 +111,47 @@ class Representation:
         if batch_size < 1:
             raise ValueError(f"'batch_size' must be at least 1, not {batch_size}")
         given = list(smiles)
-        standard = standardize(given, num_workers=num_workers)
-        packed, failed = featurize([text or "" for text in standard.smiles], num_workers=num_workers)
-        reasons = [first or second for first, second in zip(standard.reason, failed, strict=True)]
+        packed, reasons = standardized_graphs(given, num_workers=num_workers, helpers=self.helpers)
         rows = np.array([row for row, reason in enumerate(reasons) if reason is None], np.int64)
         vectors = np.full((len(given), self.dim), np.nan, np.float32)
-        for start in range(0, len(rows), batch_size):
-            part = rows[start : start + batch_size]
-            vectors[part] = self._encode(packed, part)
-            if progress is not None:
-                progress(start + len(part), len(rows))
+        vectors[rows] = self.encode(packed, rows, batch_size, progress=progress)
         errors = [(row, given[row], reason) for row, reason in enumerate(reasons) if reason is not None]
         return Embedding.of(vectors, pd.DataFrame(errors, columns=ERROR_COLUMNS, dtype=object))
 
-    def _encode(self, packed: PackedMolecules, rows: np.ndarray) -> np.ndarray:
+    def encode(
+        self,
+        packed: PackedMolecules,
+        rows: np.ndarray | None = None,
+        batch_size: int = BATCH_SIZE,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
+        """Encode molecules that were featurized before, as they are.
+
+        Parameters
+        ----------
+        packed : PackedMolecules
+            Molecules.
+        rows : np.ndarray, optional
+            (m,) int64, which of them; all by default. One without atoms gives a vector that means nothing.
+        batch_size, progress
+            As for :meth:`embed`.
+
+        Returns
+        -------
+        np.ndarray
+            Shape (m, D), float32.
+        """
+        chosen = np.arange(len(packed)) if rows is None else rows
         device = next(self.model.parameters()).device
-        with torch.inference_mode():
-            mu: np.ndarray = self.model.encode(packed.gather(rows).to(device)).mu.cpu().numpy()
-        return mu
+        vectors = np.empty((len(chosen), self.dim), np.float32)
+        for start in range(0, len(chosen), batch_size):
+            part = slice(start, start + batch_size)
+            with torch.inference_mode():
+                vectors[part] = self.model.encode(packed.gather(chosen[part]).to(device)).mu.cpu().numpy()
+            if progress is not None:
+                progress(min(start + batch_size, len(chosen)), len(chosen))
+        return vectors
 
 
 def load(run: str | Path, *, step: int | None = None, device: str = "auto") -> Representation:
@@ -182,7 +211,7 @@ def embed_table(
     output: str | Path,
     *,
     smiles_column: str = "smiles",
-    batch_size: int = 512,
+    batch_size: int = BATCH_SIZE,
 ) -> EmbeddedTable:
     """Embed the molecules of a table and write them as Parquet, row for row.
 

@@ -16,6 +16,7 @@ _EXPORTS = {
     "featurize": "infoalign_dgl.molecules.featurization",
     "morgan_fingerprints": "infoalign_dgl.molecules.fingerprints",
     "standardize": "infoalign_dgl.molecules.standardization",
+    "standardized_graphs": "infoalign_dgl.molecules.preparation",
 }
 
 __all__ = list(_EXPORTS)

@@ -13,14 +13,15 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from infoalign_dgl.errors import InfoAlignError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     Progress = Callable[[int, int], None]
 
@@ -29,11 +30,122 @@ Result = TypeVar("Result")
 FEW_ROWS = 2000
 """Below this many rows, starting processes takes longer than the work."""
 
-_CHUNK_ROWS = 500
+FEW_ROWS_WHERE_KEPT = 200
+"""The same where they were started before."""
+
+_MOST_CHUNK_ROWS, _LEAST_CHUNK_ROWS = 500, 50
+_CHUNKS_PER_WORKER = 8  # so that the one that ends last ends soon after the others
 _BOOTSTRAP = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
     "from infoalign_dgl.molecules._workers import serve; serve()"
 )
+
+
+class Helpers:
+    """Helper processes that start when they are first needed, and are kept until this object goes.
+
+    Each holds RDKit, some 80 MB. Calls from several threads share them. A copy, in a child process or by
+    pickle, starts its own.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._owner = os.getpid()
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._free: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Helpers.__init__(self)
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def start(self, count: int) -> None:
+        """Let there be at least that many."""
+        with self._lock:
+            if self._owner != os.getpid():  # after a fork: these are the parent's
+                self._forget()
+            for _ in range(count - len(self._workers)):
+                worker = subprocess.Popen(
+                    [sys.executable, "-c", _BOOTSTRAP], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                )
+                self._workers.append(worker)
+                weakref.finalize(self, _end, worker, os.getpid())
+                self._free.put(worker)
+                _send(_pipe(worker.stdin), sys.path)
+
+    def map(
+        self,
+        function: Callable[[list[Any]], Result],
+        chunks: list[list[Any]],
+        num_workers: int,
+        progress: Progress | None,
+    ) -> list[Result]:
+        """Apply ``function`` to every chunk and return its results in order; see `map_chunks`."""
+        self.start(num_workers)
+        free = self._free
+        firsts = [0]
+        for chunk in chunks:
+            firsts.append(firsts[-1] + len(chunk))
+        results: dict[int, Result] = {}
+        done = 0
+        with ThreadPoolExecutor(num_workers) as threads:
+
+            def run(number: int) -> Result:
+                worker = free.get()
+                what = f"rows {firsts[number]} to {firsts[number + 1] - 1}"
+                result = _ask(worker, (function, chunks[number]), what)
+                free.put(worker)
+                return result
+
+            futures = {threads.submit(run, number): number for number in range(len(chunks))}
+            try:
+                for future in as_completed(futures):
+                    results[futures[future]] = future.result()
+                    done += len(chunks[futures[future]])
+                    if progress is not None:
+                        progress(done, firsts[-1])
+            except BaseException:
+                # An error or Ctrl-C: without this, the threads would work through all that is still queued.
+                threads.shutdown(wait=False, cancel_futures=True)
+                self.kill()
+                raise
+        return [results[number] for number in range(len(chunks))]
+
+    def kill(self) -> None:
+        """End all of them at once, whatever they do; the next call starts others."""
+        with self._lock:
+            workers, free = self._workers, self._free
+            self._forget()
+        for worker in workers:
+            worker.kill()
+            free.put(worker)  # lets a thread that waits for a worker go on, and fail
+
+    def close(self) -> None:
+        """Let all of them end; the next call starts others."""
+        with self._lock:
+            workers = self._workers
+            self._forget()
+        for worker in workers:
+            _end(worker, os.getpid())
+
+
+def _end(worker: subprocess.Popen[bytes], owner: int) -> None:
+    """Let a process end, unless this is a fork of the one that started it; it may have ended before."""
+    if owner != os.getpid():
+        return
+    try:
+        _pipe(worker.stdin).close()
+    except BrokenPipeError:
+        worker.kill()
+    worker.wait()
+    _pipe(worker.stdout).close()
 
 
 def map_chunks(
@@ -42,6 +154,7 @@ def map_chunks(
     *,
     num_workers: int | None = None,
     progress: Progress | None = None,
+    helpers: Helpers | None = None,
 ) -> list[Result]:
     """Apply ``function`` to consecutive chunks of ``rows`` and return its results in order.
 
@@ -56,6 +169,8 @@ def map_chunks(
         process, and so does everything if one worker is asked for.
     progress : callable, optional
         Called with (rows done, rows in all) after every chunk.
+    helpers : Helpers, optional
+        Processes that are kept for the next call: the first one starts them.
 
     Raises
     ------
@@ -68,77 +183,26 @@ def map_chunks(
         raise ValueError(
             f"'num_workers' must be at least 1, not {num_workers}: leave it out to use every CPU"
         )
-    chunks = [list(rows[start : start + _CHUNK_ROWS]) for start in range(0, len(rows), _CHUNK_ROWS)]
-    workers = min(num_workers or len(os.sched_getaffinity(0)), len(chunks))
-    if len(rows) < FEW_ROWS or workers < 2:
+    workers = num_workers or len(os.sched_getaffinity(0))
+    size = len(rows) // (_CHUNKS_PER_WORKER * workers)
+    size = max(_LEAST_CHUNK_ROWS, min(_MOST_CHUNK_ROWS, size))
+    chunks = [list(rows[start : start + size]) for start in range(0, len(rows), size)]
+    workers = min(workers, len(chunks))
+    few = FEW_ROWS if helpers is None or len(helpers) < workers else FEW_ROWS_WHERE_KEPT
+    if len(rows) < few or workers < 2:
         results = []
         for number, chunk in enumerate(chunks):
             results.append(function(chunk))
             if progress is not None:
-                progress(min((number + 1) * _CHUNK_ROWS, len(rows)), len(rows))
+                progress(min((number + 1) * size, len(rows)), len(rows))
         return results
-    return _map_in_processes(function, chunks, workers, len(rows), progress)
-
-
-def _map_in_processes(
-    function: Callable[[list[Any]], Result],
-    chunks: list[list[Any]],
-    num_workers: int,
-    num_rows: int,
-    progress: Progress | None,
-) -> list[Result]:
-    results: dict[int, Result] = {}
-    done = 0
-    with _worker_processes(num_workers) as workers, ThreadPoolExecutor(num_workers) as threads:
-        free: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
-        for worker in workers:
-            free.put(worker)
-
-        def run(number: int) -> Result:
-            worker = free.get()
-            first = number * _CHUNK_ROWS
-            result = _ask(
-                worker, (function, chunks[number]), f"rows {first} to {first + len(chunks[number]) - 1}"
-            )
-            free.put(worker)
-            return result
-
-        futures = {threads.submit(run, number): number for number in range(len(chunks))}
-        try:
-            for future in as_completed(futures):
-                results[futures[future]] = future.result()
-                done += len(chunks[futures[future]])
-                if progress is not None:
-                    progress(done, num_rows)
-        except BaseException:
-            # An error or Ctrl-C: without this, the threads would work through all that is still queued.
-            threads.shutdown(wait=False, cancel_futures=True)
-            for worker in workers:
-                worker.kill()
-                free.put(worker)  # lets a thread that waits for a worker go on, and fail
-            raise
-    return [results[number] for number in range(len(chunks))]
-
-
-@contextmanager
-def _worker_processes(count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    workers: list[subprocess.Popen[bytes]] = []
+    if helpers is not None:
+        return helpers.map(function, chunks, workers, progress)
+    mine = Helpers()
     try:
-        for _ in range(count):
-            worker = subprocess.Popen(
-                [sys.executable, "-c", _BOOTSTRAP], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
-            workers.append(worker)
-            _send(_pipe(worker.stdin), sys.path)
-        yield workers
+        return mine.map(function, chunks, workers, progress)
     finally:
-        for worker in workers:
-            try:
-                _pipe(worker.stdin).close()
-            except BrokenPipeError:
-                worker.kill()
-            worker.wait()
-            _pipe(worker.stdout).close()
+        mine.close()
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -16,7 +16,7 @@ from infoalign_dgl.molecules.parsing import parse_structure
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_CHARGED_ATOM = re.compile(r"\[[^\]]*[+-]")
+CHARGED_ATOM = re.compile(r"\[[^\]]*[+-]")
 _Row = tuple[str | None, str | None, str | None]
 
 
@@ -95,15 +95,16 @@ def standardize(
 
 def _standardize_smiles(texts: list[str]) -> list[_Row]:
     with rdBase.BlockLogs():
-        return [_standardize_one(text, "smiles") for text in texts]
+        return [standardize_one(text, "smiles") for text in texts]
 
 
 def _standardize_inchi(texts: list[str]) -> list[_Row]:
     with rdBase.BlockLogs():
-        return [_standardize_one(text, "inchi") for text in texts]
+        return [standardize_one(text, "inchi") for text in texts]
 
 
-def _standardize_one(text: str, kind: Literal["smiles", "inchi"]) -> _Row:
+def standardize_one(text: str, kind: Literal["smiles", "inchi"]) -> _Row:
+    """Give one structure's standard SMILES and InChIKey, or the reason why there are none."""
     molecule, reason = parse_structure(text, kind)
     if molecule is None:
         return None, None, reason
@@ -112,8 +113,8 @@ def _standardize_one(text: str, kind: Literal["smiles", "inchi"]) -> _Row:
     # SMILES, so that the key is that of the SMILES and not of leftovers on the molecule object.
     if "." in smiles:
         molecule, smiles = _read_back(_largest_fragment().choose(molecule)) or (molecule, smiles)
-    if _CHARGED_ATOM.search(smiles):
-        molecule, smiles = _read_back(_uncharger().uncharge(molecule)) or (molecule, smiles)
+    if CHARGED_ATOM.search(smiles):
+        molecule, smiles = _read_back(uncharger().uncharge(molecule)) or (molecule, smiles)
     key = Chem.MolToInchiKey(molecule)
     if not key:
         return None, None, "has no InChIKey (InChI does not describe wildcard atoms, among others)"
@@ -135,5 +136,6 @@ def _largest_fragment() -> Any:
 
 
 @cache
-def _uncharger() -> Any:
+def uncharger() -> Any:
+    """Give RDKit's uncharger, made once."""
     return rdMolStandardize.Uncharger()

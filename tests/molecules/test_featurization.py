@@ -4,7 +4,7 @@ import numpy as np
 from rdkit import Chem
 
 from infoalign_dgl.molecules import ATOM_FEATURE_SIZES, BOND_FEATURE_SIZES, featurize
-from infoalign_dgl.molecules.featurization import _bond_features
+from infoalign_dgl.molecules.featurization import ChunkBuilder
 from infoalign_dgl.sources.simulate_seeds import SEED_DRUGS
 
 ODD = [
@@ -122,9 +122,13 @@ def test_the_odd_ones_reach_the_ends_of_the_vocabulary():
 
 
 def test_stereo_beyond_the_vocabulary_counts_as_any():
-    bond = Chem.MolFromSmiles("Cc1cccc(O)c1-c1c(C)cccc1N").GetBondBetweenAtoms(7, 8)
+    molecule = Chem.MolFromSmiles("Cc1cccc(O)c1-c1c(C)cccc1N")
+    bond = molecule.GetBondBetweenAtoms(7, 8)
     bond.SetStereo(Chem.BondStereo.STEREOATROPCW)
-    assert _bond_features(bond) == (0, STEREO.index("STEREOANY"), True)
+    builder = ChunkBuilder()
+    builder.add(molecule, Chem.MolToCXSmiles(molecule))
+    features = builder.chunk().bond_features[bond.GetIdx()]
+    assert features.tolist() == [0, STEREO.index("STEREOANY"), 1]
 
 
 def test_failed_rows_are_empty_and_say_why():
