@@ -145,6 +145,14 @@ class Section:
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a benchmark that runs in rounds."""
+    rounds = click.option(
+        "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Most rounds per entry."
+    )
+    return rounds(machine_options(command))
+
+
+def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that all benchmarks share."""
     cores = len(os.sched_getaffinity(0))
     for option in (
@@ -153,9 +161,6 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--threads", type=click.IntRange(1), default=cores, show_default="all cores", help="Threads."
-        ),
-        click.option(
-            "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Most rounds per entry."
         ),
     ):
         command = option(command)

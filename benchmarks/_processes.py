@@ -38,6 +38,9 @@ class Worker:
     peak_bytes : int
         Most memory that was resident since it started: the program's own, or, where that was more at one of
         the moments looked at, all of its processes together.
+    peak_anonymous_bytes : int
+        The same without the pages of files, which the system may drop and read again; at the moments looked
+        at.
     """
 
     def __init__(self, program: str, *arguments: str | Path) -> None:
@@ -48,7 +51,7 @@ class Worker:
             [sys.executable, str(Path(__file__).with_name(program)), *map(str, arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=environment,
         )  # fmt: skip
-        self.peak_bytes = 0
+        self.peak_bytes = self.peak_anonymous_bytes = 0
 
     def ask(self, request: str, **values: Any) -> dict[str, Any]:
         """Send a request and wait for its answer.
@@ -96,7 +99,9 @@ class Worker:
 
         def look() -> None:
             while not ended.wait(_LOOK_SECONDS):
-                self.peak_bytes = max(self.peak_bytes, resident_with_children(self._process.pid))
+                resident, anonymous = resident_with_children(self._process.pid)
+                self.peak_bytes = max(self.peak_bytes, resident)
+                self.peak_anonymous_bytes = max(self.peak_anonymous_bytes, anonymous)
 
         thread = threading.Thread(target=look)
         thread.start()
@@ -108,16 +113,28 @@ class Worker:
             self.peak_bytes = max(self.peak_bytes, status_bytes("VmHWM", self._process.pid) or 0)
 
 
-def resident_with_children(pid: int) -> int:
-    """Bytes resident now in a process and all below it; pages that they share count in each."""
-    total = status_bytes("VmRSS", pid) or 0
+@contextmanager
+def running(program: str, *arguments: str | Path) -> Iterator[Worker]:
+    """Start a program and let it end with the block."""
+    worker = Worker(program, *arguments)
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
+def resident_with_children(pid: int) -> tuple[int, int]:
+    """Bytes resident now in a process and all below it, and those of no file; shared pages count in each."""
+    total, anonymous = (status_bytes(key, pid) or 0 for key in ("VmRSS", "RssAnon"))
     for thread in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             below = thread.read_text().split()
         except OSError:  # it has ended
             continue
-        total += sum(resident_with_children(int(child)) for child in below)
-    return total
+        for child in below:
+            more, more_anonymous = resident_with_children(int(child))
+            total, anonymous = total + more, anonymous + more_anonymous
+    return total, anonymous
 
 
 def serve(handlers: Mapping[str, Callable[..., dict[str, Any]]]) -> None:

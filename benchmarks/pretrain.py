@@ -28,7 +28,7 @@ import os
 import random
 import statistics
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,13 +36,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from _harness import Ratio, Report, Section, Skipped, Timing, common_options, data_root_option
 from _machine import limit_threads
-from _processes import Worker, WorkerError
+from _processes import Worker, WorkerError, running
 from _products import as_step, matrix_units
 from _reference_data import FULL_SIZE, structures, write_reference_data
 from _where import BACKGROUND, NETWORK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from _products import Shape, Step
     from _reference_data import Sizes
@@ -87,17 +87,7 @@ class Problem:
 
     def variant(self, name: str) -> dict[str, Any]:
         """Settings of one of ours."""
-        return {**self.shape, "dropout": 0.5, **VARIANTS[name]}
-
-
-@contextmanager
-def running(program: str, *arguments: str | Path) -> Iterator[Worker]:
-    """Start a program and let it end with the block."""
-    worker = Worker(program, *arguments)
-    try:
-        yield worker
-    finally:
-        worker.close()
+        return {**self.shape, "dropout": 0.5, "holdout": 0.0, **VARIANTS[name]}
 
 
 def start_published(
