@@ -259,11 +259,11 @@ def load_training(folder: Path, optimizer: torch.optim.Optimizer) -> Progress:
         raise RunError(f"'{path}' cannot be resumed from ({error}): start another run folder") from error
 
 
-def settle(run: Path, progress: Progress, *, keep: int) -> None:
+def settle(run: Path, progress: Progress, *, keep: int) -> Progress:
     """Do what a run that was killed did not come to after its newest checkpoint, which ``progress`` is of.
 
     ``last`` and ``best`` then name what they should, and older checkpoints are dropped. A best checkpoint
-    that is damaged is the best no longer.
+    that is damaged is the best no longer, which the progress returned says.
     """
     if progress.best_step is not None:
         try:
@@ -271,3 +271,4 @@ def settle(run: Path, progress: Progress, *, keep: int) -> None:
         except InfoAlignError:
             progress.best_step, progress.best_value = None, float("inf")
     _name_and_drop(run, progress, keep)
+    return progress

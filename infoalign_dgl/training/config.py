@@ -87,6 +87,8 @@ class PretrainConfig:
         Most molecules that go through the model at once; the gradients of a batch are those of its
         micro-batches added up, but BatchNorm sees one micro-batch at a time. None for the whole batch. It is
         halved when memory runs out, and a run that goes on never takes a larger one than it had before.
+    sync_batchnorm : bool
+        Let BatchNorm see what all processes of the run have in the model, not each its own share.
 
     Raises
     ------
@@ -118,6 +120,7 @@ class PretrainConfig:
     keep: int = 2
     max_minutes: float | None = None
     micro_batch: int | None = None
+    sync_batchnorm: bool = False
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():

@@ -80,10 +80,11 @@ def describe_failure(error: NotFiniteError, folder: Path, graph: ContextGraph) -
     """Write ``failed-step-N.json`` into the run folder, and return a clause that says what failed.
 
     The file has the step's losses, the norms of its gradients (as text where they are not finite), and every
-    molecule of its batch.
+    molecule of its batch; of several processes' shares of it, those whose losses are not finite.
     """
     report = error.report
-    rows = graph.nodes["molecule"].iloc[report.molecules]
+    molecules = report.suspects()
+    rows = graph.nodes["molecule"].iloc[molecules]
     names = ["total", "kl", *report.targets]
     stored: dict[str, Any] = {
         "step": report.step,
@@ -95,7 +96,7 @@ def describe_failure(error: NotFiniteError, folder: Path, graph: ContextGraph) -
         ),
         "molecules": [
             {"id": int(node), "inchikey": key, "smiles": smiles}
-            for node, key, smiles in zip(report.molecules, rows["inchikey"], rows["smiles"], strict=True)
+            for node, key, smiles in zip(molecules, rows["inchikey"], rows["smiles"], strict=True)
         ],
     }
     path = folder / f"failed-step-{report.step}.json"

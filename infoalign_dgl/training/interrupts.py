@@ -7,10 +7,15 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
+    from infoalign_dgl.training.distributed import World
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_TIME_LIMIT = "the time limit"
 
 
 class StopRequest:
@@ -33,8 +38,16 @@ class StopRequest:
     def reason(self) -> str | None:
         """The signal's name, or ``"the time limit"``; None to go on."""
         if self._received is None and self._deadline is not None and time.monotonic() >= self._deadline:
-            return "the time limit"
+            return _TIME_LIMIT
         return self._received
+
+    def agreed(self, world: World) -> str | None:
+        """Return the reason that any process has, the same one in all of them."""
+        if world.size == 1:
+            return self.reason
+        known = [*(number.name for number in _SIGNALS), _TIME_LIMIT]
+        processes = world.add_up(torch.tensor([float(self.reason == reason) for reason in known]))
+        return next((reason for reason, count in zip(known, processes.tolist(), strict=True) if count), None)
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.console import Console
 
-from infoalign_dgl.errors import RunError
+from infoalign_dgl.errors import InfoAlignError, RunError
 from infoalign_dgl.training.checkpoint import Progress, save_checkpoint, saved_steps
+from infoalign_dgl.training.distributed import ElsewhereError, is_idle, is_lost_process, joined, lock
 from infoalign_dgl.training.failures import (
     NotFiniteError,
     describe_failure,
@@ -20,26 +21,32 @@ from infoalign_dgl.training.failures import (
     release_memory,
     smaller_micro_batch,
 )
+from infoalign_dgl.training.gradient_sums import GradientSums
 from infoalign_dgl.training.interrupts import StopRequest
 from infoalign_dgl.training.memory import reuse_freed_memory
 from infoalign_dgl.training.prefetch import prepared_batches
 from infoalign_dgl.training.reporting import ConsoleReport, MetricsLog, format_seconds
 from infoalign_dgl.training.resume import earlier_run, how_to_go_on, restore
-from infoalign_dgl.training.run_folder import start_run, write_config
+from infoalign_dgl.training.run_folder import CONFIG, start_run, write_config
 from infoalign_dgl.training.setup import (
     Data,
+    check_shares,
     choose_device,
     describe_run,
     load_data,
     make_model,
     opening_lines,
+    synchronize_batchnorm,
 )
 from infoalign_dgl.training.step import Trainer, take_step
 from infoalign_dgl.training.step_log import StepLog
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from infoalign_dgl.context import ContextGraph
     from infoalign_dgl.training.config import PretrainConfig
+    from infoalign_dgl.training.distributed import World
     from infoalign_dgl.training.holdout import SpaceValidation
     from infoalign_dgl.training.run_folder import RunConfig
     from infoalign_dgl.training.step import StepReport
@@ -89,6 +96,11 @@ class _Run:
     progress: Progress
     console: Console
 
+    @property
+    def writes(self) -> bool:
+        """Whether this is the process that writes the run's folder."""
+        return self.trainer.world.rank == 0
+
     def say(self, line: str) -> None:
         self.console.print(line, highlight=False, soft_wrap=True)
 
@@ -108,6 +120,10 @@ def pretrain(
     the time limit save a checkpoint and return. Where memory runs out within a step, the step is taken again
     in micro-batches of half the size, which stays so and is recorded in ``config.json``. A loss or gradient
     that is not finite ends the run with the weights of the step before.
+
+    Under ``torchrun``, the processes share each step's batch: data, walks and losses are those of a single
+    process, and the gradients are added up; the first process writes and reports. If one is lost, another
+    saves the last step that all of them did, and processes that ``torchrun`` starts again go on from there.
 
     Parameters
     ----------
@@ -130,7 +146,10 @@ def pretrain(
     ------
     RunError
         If the folder holds a run already (or none to resume), settings make no sense, a loss or gradient is
-        not finite, memory does not hold two molecules, or something cannot be written.
+        not finite, memory does not hold two molecules, something cannot be written, or another process is
+        lost.
+    ElsewhereError
+        If another process says what went wrong.
 
     References
     ----------
@@ -138,81 +157,135 @@ def pretrain(
     """
     console = Console() if console is None else console
     started = time.monotonic()
-    folder = Path(run_folder)
-    earlier = earlier_run(folder, config, resume=resume)
-    device = choose_device(config.device)
+    minutes = config.max_minutes
+    with joined() as world:
+        run = _start(world, graph, Path(run_folder), config, resume=resume, console=console)
+        locked = lock(run.folder) if world.size > 1 and run.writes else nullcontext()
+        with locked, StopRequest(None if minutes is None else started + 60 * minutes) as stop:
+            metrics, validation, interrupted = _train(run, stop)
+    seconds = time.monotonic() - started
+    _say_how_it_ended(run, validation, interrupted, seconds)
+    steps, total = run.progress.step, run.trainer.total_steps
+    return PretrainResult(run.folder, steps, total, seconds, metrics, validation, interrupted)
+
+
+def _start(
+    world: World,
+    graph: ContextGraph,
+    folder: Path,
+    config: PretrainConfig,
+    *,
+    resume: bool,
+    console: Console,
+) -> _Run:
+    """Make what the run consists of, new or as its folder has it."""
+    # Whoever starts lost processes again gives them the command that the run was started with.
+    goes_on = resume or (world.restarts > 0 and (folder / CONFIG).is_file())
+    earlier = world.from_first(lambda: earlier_run(folder, config, resume=goes_on))
+    device = choose_device(config.device, world)
     reuse_freed_memory()
-    data = load_data(graph, config)
-    description = describe_run(graph, config, data)
-    if earlier is not None and earlier.graph["molecules_sha256"] != description.graph["molecules_sha256"]:
-        raise RunError(
-            f"'{folder}' was trained on another graph's molecules: resume with the graph it was started on"
-        )
+    with world.one_per_machine_first():  # which keeps the features for the others
+        data = load_data(graph, config)
+    world.from_first(lambda: check_shares(data.sampler, world))
+    description = replace(describe_run(graph, config, data), processes=world.size)
     torch.manual_seed(config.seed)  # for the first weights; each step then seeds its own noise
-    model = make_model(description.model, data, device)
+    model = make_model(description.model, data, device).train()
+    if config.sync_batchnorm and world.size > 1:
+        model = synchronize_batchnorm(model, device)
     optimizer = torch.optim.Adam(
         model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
     )
     total = config.epochs * data.sampler.steps_per_epoch
     total = total if config.max_steps is None else min(total, config.max_steps)
-    trainer = Trainer(model.train(), optimizer, data.builder, config, device, total)
-    run = _Run(folder, description, graph, data, trainer, Progress(), console)
+    sums = GradientSums(model.parameters()) if world.size > 1 else None
+    size = config.micro_batch
+    trainer = Trainer(model, optimizer, data.builder, config, device, total, size, world, sums)
+    shown = console if world.rank == 0 else Console(quiet=True)
+    run = _Run(folder, description, graph, data, trainer, Progress(micro_batch=size), shown)
     if earlier is None:
-        start_run(folder, description, graph)
+        world.copy_first(list(model.state_dict().values()))  # other machines may round its start otherwise
+        world.from_first(lambda: start_run(folder, description, graph))
     else:
-        run.progress = restore(folder, trainer, console)
-    before = None if earlier is None or earlier.pretrain is None else earlier.pretrain.micro_batch
-    sizes = [size for size in (config.micro_batch, before, run.progress.micro_batch) if size is not None]
-    _take_micro_batches(run, min(sizes, default=None))
-    for line in opening_lines(graph, data, config, device):
+        _go_on(run, earlier)
+    for line in opening_lines(graph, data, config, device, world):
         run.say(line)
-    minutes = config.max_minutes
-    with StopRequest(None if minutes is None else started + 60 * minutes) as stop:
-        metrics, validation, interrupted = _train(run, stop)
-    seconds = time.monotonic() - started
-    _say_how_it_ended(run, validation, interrupted, seconds)
-    return PretrainResult(folder, run.progress.step, total, seconds, metrics, validation, interrupted)
+    return run
+
+
+def _go_on(run: _Run, earlier: RunConfig) -> None:
+    """Put a run into the state that its folder has it in."""
+    if earlier.graph["molecules_sha256"] != run.description.graph["molecules_sha256"]:
+        raise RunError(
+            f"'{run.folder}' was trained on another graph's molecules: resume with the graph it was "
+            "started on"
+        )
+    run.progress = restore(run.folder, run.trainer, run.console)
+    before = None if earlier.pretrain is None else earlier.pretrain.micro_batch
+    sizes = (run.trainer.config.micro_batch, before, run.progress.micro_batch)
+    _take_micro_batches(run, min((size for size in sizes if size is not None), default=None))
+    if earlier.processes != run.description.processes:
+        run.say(
+            f"{run.description.processes} process(es) go on with what {earlier.processes} did: molecules and "
+            "walks are those of an uninterrupted run, but not dropout, the latent's noise and what BatchNorm "
+            "sees"
+        )
 
 
 def _take_micro_batches(run: _Run, size: int | None) -> None:
     """Let at most ``size`` molecules through the model at once, and record it in ``config.json``."""
     run.trainer.micro_batch = run.progress.micro_batch = size
     run.description = replace(run.description, pretrain=replace(run.trainer.config, micro_batch=size))
-    write_config(run.folder, run.description)
+    if run.writes:
+        write_config(run.folder, run.description)
 
 
 def _train(run: _Run, stop: StopRequest) -> tuple[dict[str, Any], dict[str, SpaceValidation], str | None]:
     """Run the steps that are left; return the last metrics and validation, and what stopped it early."""
     trainer, data, progress = run.trainer, run.data, run.progress
-    validation: dict[str, SpaceValidation] = {}
     log = StepLog(
-        MetricsLog(run.folder, progress.step),
+        MetricsLog(run.folder, progress.step) if run.writes else None,
         ConsoleReport(run.console, trainer.total_steps, progress.step),
         trainer.model.config.modality,
         data.sampler.steps_per_epoch,
         trainer.device,
     )
-    batches = prepared_batches(data.sampler, data.builder, progress.step, trainer.total_steps)
+    batches = prepared_batches(data.sampler, data.builder, progress.step, trainer.total_steps, trainer.world)
     with closing(log), closing(batches):
-        if trainer.total_steps == 0:  # the untrained model is a run like any other
-            validation = _validate_and_save(run, log)
-        for batch in batches:
+        try:
             try:
-                log.add(_step_within_memory(run, batch))
-                progress.step += 1
-                is_last = progress.step == trainer.total_steps
-                reason = None if is_last else stop.reason
-                if is_last or progress.step % trainer.config.checkpoint_every == 0:
-                    validation = _validate_and_save(run, log)
-                elif reason is not None:  # whoever stops a run may not wait for a validation
-                    log.read()
-                    _save(run, log)
-                else:
-                    log.read_if_cheap()
-            except NotFiniteError as error:
-                raise RunError(_explain(run, error)) from error
-            if reason is not None:
-                return log.metrics, {}, reason
+                return _take_steps(run, stop, log, batches)
+            except RuntimeError as error:
+                if trainer.world.size == 1 or not is_lost_process(error):
+                    raise
+                raise _after_a_loss(run, log) from error
+        except NotFiniteError as error:
+            if not run.writes:
+                raise ElsewhereError from error
+            raise RunError(_explain(run, error)) from error
+
+
+def _take_steps(
+    run: _Run, stop: StopRequest, log: StepLog, batches: Iterable[PreparedBatch]
+) -> tuple[dict[str, Any], dict[str, SpaceValidation], str | None]:
+    trainer, progress = run.trainer, run.progress
+    validation: dict[str, SpaceValidation] = {}
+    if trainer.total_steps == 0:  # the untrained model is a run like any other
+        validation = _validate_and_save(run, log)
+    for batch in batches:
+        log.add(_step_within_memory(run, batch))
+        progress.step += 1
+        is_last = progress.step == trainer.total_steps
+        reason = None if is_last else stop.agreed(trainer.world)
+        if is_last or progress.step % trainer.config.checkpoint_every == 0:
+            validation = _validate_and_save(run, log)
+        elif reason is not None:  # whoever stops a run may not wait for a validation
+            log.read()
+            if run.writes:
+                _save(run, log)
+        else:
+            log.read_if_cheap()
+        if reason is not None:
+            return log.metrics, {}, reason
     return log.metrics, validation or _validate(run), None
 
 
@@ -227,7 +300,7 @@ def _step_within_memory(run: _Run, batch: PreparedBatch) -> StepReport:
                 raise
             failure = str(error)
         # Out of the handler, nothing holds on to what the failed attempt had in memory.
-        molecules = len(batch.molecules)
+        molecules = max(trainer.world.share_sizes(len(batch.whole)))  # the same in every process
         molecules = min(trainer.micro_batch or molecules, molecules)
         smaller = smaller_micro_batch(molecules, step, failure)
         release_memory(trainer.device)
@@ -254,10 +327,33 @@ def _explain(run: _Run, error: NotFiniteError) -> str:
     return f"{failure}: {kept}; start again with a lower --lr, or without what the file lists"
 
 
+def _after_a_loss(run: _Run, log: StepLog) -> InfoAlignError:
+    """Save the last step that all processes did, in the first of those that are left, and say so."""
+    if run.writes:
+        return _save_after_a_loss(run, log)
+    if not run.folder.is_dir():  # on a machine that does not share it
+        return ElsewhereError()
+    with lock(run.folder) as first_is_gone:
+        return _save_after_a_loss(run, log) if first_is_gone else ElsewhereError()
+
+
+def _save_after_a_loss(run: _Run, log: StepLog) -> RunError:
+    step, total, world = run.progress.step, run.trainer.total_steps, run.trainer.world
+    if step > max(saved_steps(run.folder), default=0) and is_idle(run.trainer.device):
+        log.read()
+        _save(run, log)
+    steps = saved_steps(run.folder)
+    kept = f"step {steps[-1]:,} is saved" if steps else "nothing was saved yet"
+    return RunError(
+        f"another process of the run was lost after step {step:,} of {total:,}: {kept}; go on with: "
+        f"{how_to_go_on(run.graph.folder, run.folder, world)}"
+    )
+
+
 def _validate(run: _Run) -> dict[str, SpaceValidation]:
-    """Validate, with no more molecules at a time than in training."""
+    """Validate in the first process, with no more molecules at a time than in training."""
     most = run.trainer.micro_batch or run.trainer.config.batch_size
-    return run.data.validator(run.trainer.model, most)
+    return run.trainer.world.from_first(lambda: run.data.validator(run.trainer.model, most))
 
 
 def _validate_and_save(run: _Run, log: StepLog) -> dict[str, SpaceValidation]:
@@ -274,14 +370,16 @@ def _validate_and_save(run: _Run, log: StepLog) -> dict[str, SpaceValidation]:
     value = sum(found.difference for found in validation.values())
     if validation and value < run.progress.best_value:
         run.progress.best_step, run.progress.best_value = run.progress.step, value
-    _save(run, log)
+    if run.writes:
+        _save(run, log)
     return validation
 
 
 def _save(run: _Run, log: StepLog) -> None:
     """Save a checkpoint, after the lines of the steps that are in it."""
     with log.clock_stopped():
-        log.log.sync()
+        if log.log is not None:
+            log.log.sync()
         save_checkpoint(
             run.folder, run.trainer.model, run.trainer.optimizer, run.progress, keep=run.trainer.config.keep
         )
@@ -295,7 +393,7 @@ def _say_how_it_ended(
     if interrupted is not None:
         run.say(
             f"stopped by {interrupted} after step {step:,} of {total:,}, which is saved; go on with: "
-            f"{how_to_go_on(run.graph.folder, run.folder)}"
+            f"{how_to_go_on(run.graph.folder, run.folder, run.trainer.world)}"
         )
         return
     table = "; ".join(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from infoalign_dgl.errors import RunError
+from infoalign_dgl.training.distributed import ALONE, World
 from infoalign_dgl.training.failures import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -16,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def prepared_batches(
-    sampler: Sampler, builder: BatchBuilder, first: int, end: int
+    sampler: Sampler, builder: BatchBuilder, first: int, end: int, world: World = ALONE
 ) -> Generator[PreparedBatch]:
-    """Yield the batches of steps ``first`` to ``end - 1``, prepared one ahead by a thread.
+    """Yield this process's shares of the batches of steps ``first`` to ``end - 1``, one ahead by a thread.
 
     Close the generator to let go of the thread before the last batch.
 
@@ -30,6 +32,8 @@ def prepared_batches(
         Walks from them.
     first, end : int
         Steps, counted from 0 over the whole run.
+    world : World
+        The processes that share each batch.
 
     Raises
     ------
@@ -43,9 +47,11 @@ def prepared_batches(
         epoch, position = divmod(step, sampler.steps_per_epoch)
         if plan is None or plan[0] != epoch:
             plan = (epoch, sampler.epoch(epoch))
-        molecules, walk_ids = plan[1].batches[position], plan[1].walk_ids[position]
+        whole = plan[1].batches[position]
+        here = world.share(len(whole))
+        molecules, walk_ids = whole[here], plan[1].walk_ids[position][here]
         try:
-            return builder.prepare(molecules, walk_ids, epoch)
+            return replace(builder.prepare(molecules, walk_ids, epoch), whole=whole)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from infoalign_dgl.training.config import PretrainConfig
+    from infoalign_dgl.training.distributed import World
     from infoalign_dgl.training.run_folder import RunConfig
     from infoalign_dgl.training.step import Trainer
 
@@ -45,12 +46,15 @@ def earlier_run(folder: Path, config: PretrainConfig, *, resume: bool) -> RunCon
 def restore(folder: Path, trainer: Trainer, console: Console) -> Progress:
     """Load the newest whole checkpoint into a trainer, clear up after what cut the run off, and say so.
 
+    Of several processes, the first chooses and clears up, and all of them load.
+
     Returns
     -------
     Progress
         From the start where there is no checkpoint yet.
     """
-    checkpoint, complaints = newest_whole(folder)
+    first = trainer.world.from_first
+    checkpoint, complaints = first(lambda: newest_whole(folder))
     for complaint in complaints:
         console.print(f"skipped a checkpoint: {complaint}", highlight=False, soft_wrap=True)
     if checkpoint is None:
@@ -58,12 +62,13 @@ def restore(folder: Path, trainer: Trainer, console: Console) -> Progress:
         return Progress()
     load_model(checkpoint, trainer.model)
     progress = load_training(checkpoint, trainer.optimizer)
-    settle(folder, progress, keep=trainer.config.keep)
+    progress = first(lambda: settle(folder, progress, keep=trainer.config.keep))
     console.print(f"resuming after step {progress.step:,} of {trainer.total_steps:,}", highlight=False)
     return progress
 
 
-def how_to_go_on(graph_folder: Path | None, folder: Path) -> str:
+def how_to_go_on(graph_folder: Path | None, folder: Path, world: World) -> str:
     """Return the command that goes on with a run."""
     graph = "GRAPH" if graph_folder is None else shlex.quote(str(graph_folder))
-    return f"infoalign-dgl pretrain {graph} -o {shlex.quote(str(folder))} --resume"
+    several = f" --nproc {world.size}" if world.size > 1 else ""
+    return f"infoalign-dgl pretrain {graph} -o {shlex.quote(str(folder))} --resume{several}"

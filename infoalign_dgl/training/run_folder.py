@@ -39,12 +39,15 @@ class RunConfig:
         Counts of the graph, and the hash of its structures; empty for weights that were imported.
     imported : dict or None
         Name and SHA-256 of the file that weights were imported from.
+    processes : int
+        How many trained together, the last time.
     """
 
     model: ModelConfig
     pretrain: PretrainConfig | None
     graph: dict[str, Any]
     imported: dict[str, str] | None = None
+    processes: int = 1
 
 
 def start_run(folder: Path, config: RunConfig, graph: ContextGraph) -> None:
@@ -94,6 +97,7 @@ def write_config(folder: Path, config: RunConfig) -> None:
         "pretrain": None if config.pretrain is None else config.pretrain.to_json(),
         "graph": config.graph,
         "imported": config.imported,
+        "processes": config.processes,
         "versions": {"infoalign-dgl": __version__, **versions},
     }
     replace_text(folder / CONFIG, json.dumps(stored, indent=2) + "\n")
@@ -130,4 +134,5 @@ def read_config(folder: Path) -> RunConfig:
         None if settings is None else PretrainConfig.from_json(settings),
         stored["graph"],
         stored.get("imported"),
+        stored.get("processes", 1),
     )

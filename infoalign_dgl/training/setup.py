@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from infoalign_dgl._extension import load_native
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.models import InfoAlign, ModelConfig
+from infoalign_dgl.training.distributed import ALONE, World
 from infoalign_dgl.training.features import digest, packed_molecules, structures
 from infoalign_dgl.training.holdout import PROFILE_EDGES, Holdout, Validator, choose_holdout
 from infoalign_dgl.training.run_folder import RunConfig
@@ -47,13 +50,15 @@ class Data:
     measured: np.ndarray
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, world: World = ALONE) -> torch.device:
     """Return the device of that name; ``"auto"`` is a GPU where there is one.
+
+    Of several processes on a machine, each gets a GPU of its own.
 
     Raises
     ------
     RunError
-        If there is no such device.
+        If there is no such device, or there are fewer than processes.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -65,6 +70,15 @@ def choose_device(name: str) -> torch.device:
         raise RunError(
             f"device {name!r} is not usable by this torch ({torch.__version__}): pass --device cpu or auto"
         )
+    if device.type == "cuda" and world.size > 1:
+        if device.index is not None or world.local_size > torch.cuda.device_count():
+            raise RunError(
+                f"{world.local_size} processes on a machine with {torch.cuda.device_count()} GPU(s) cannot "
+                f"have one each with --device {name}: pass --device cuda and at most as many processes as "
+                "GPUs, or --device cpu"
+            )
+        device = torch.device("cuda", world.local_rank)
+        torch.cuda.set_device(device)
     return device
 
 
@@ -116,6 +130,39 @@ def describe_run(graph: ContextGraph, config: PretrainConfig, data: Data) -> Run
     return RunConfig(model, config, counts)
 
 
+def check_shares(sampler: Sampler, world: World) -> None:
+    """Check that every process gets at least two molecules of every batch.
+
+    Raises
+    ------
+    RunError
+        If one does not.
+    """
+    smallest = min(len(batch) for batch in sampler.epoch(0).batches)
+    if min(world.share_sizes(smallest)) < 2:
+        raise RunError(
+            f"an epoch has a step of {smallest} molecules, which leaves some of {world.size} processes fewer "
+            "than the 2 that BatchNorm needs: pass another --batch-size, or use fewer processes"
+        )
+
+
+def synchronize_batchnorm(model: InfoAlign, device: torch.device) -> InfoAlign:
+    """Let a model's BatchNorm see what all processes have in it.
+
+    Raises
+    ------
+    RunError
+        On a CPU without the native extension, since torch's own is for GPUs.
+    """
+    if device.type == "cpu" and load_native() is None:
+        raise RunError(
+            "--sync-batchnorm on a CPU asks for the native extension, which is not there: install it (see "
+            "infoalign-dgl doctor), or leave the option out"
+        )
+    converted: InfoAlign = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return converted
+
+
 def make_model(model_config: ModelConfig, data: Data, device: torch.device) -> InfoAlign:
     """Make the model, its decoders starting at the column means of what training may see (not in compat)."""
     model = InfoAlign(model_config)
@@ -128,7 +175,9 @@ def make_model(model_config: ModelConfig, data: Data, device: torch.device) -> I
     return model.to(device)
 
 
-def opening_lines(graph: ContextGraph, data: Data, config: PretrainConfig, device: torch.device) -> list[str]:
+def opening_lines(
+    graph: ContextGraph, data: Data, config: PretrainConfig, device: torch.device, world: World = ALONE
+) -> list[str]:
     """Say what training will see, one fact per line."""
     plan = data.sampler.epoch(0)
     drawn, walk_ids = np.concatenate(plan.batches), np.concatenate(plan.walk_ids)
@@ -145,6 +194,12 @@ def opening_lines(graph: ContextGraph, data: Data, config: PretrainConfig, devic
         f"{device} in "
         f"{config.precision}",
     ]
+    if world.size > 1:
+        seen = "the whole batch" if config.sync_batchnorm else "each process's share"
+        lines.append(
+            f"{world.size} processes share each step, with up to "
+            f"{max(world.share_sizes(len(plan.batches[0]))):,} molecules each; BatchNorm sees {seen}"
+        )
     for name, count in data.builder.expected_targets(drawn, walk_ids).items():
         lines.append(
             f"an epoch is expected to visit {count:,} targets of {name} ({graph.spaces[name].node_type}, "

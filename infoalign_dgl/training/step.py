@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.models.objective import objective
-from infoalign_dgl.training.failures import check_finite, is_out_of_memory
+from infoalign_dgl.training.distributed import ALONE, World
+from infoalign_dgl.training.failures import check_finite, is_out_of_memory, release_memory
 from infoalign_dgl.training.schedule import cosine_factor
 from infoalign_dgl.training.seeds import step_seed
+from infoalign_dgl.training.targets import number_of_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import numpy as np
+    from collections.abc import Sequence
 
     from infoalign_dgl.models import InfoAlign
-    from infoalign_dgl.models.objective import LossTerms
+    from infoalign_dgl.models.objective import BatchTotals, LossTerms
     from infoalign_dgl.training.config import PretrainConfig
+    from infoalign_dgl.training.gradient_sums import GradientSums
     from infoalign_dgl.training.targets import BatchBuilder, PreparedBatch
 
 
@@ -44,8 +46,10 @@ class Trainer:
         Steps of the whole run, along which the learning rate falls.
     micro_batch : int or None
         Most molecules that go through the model at once; None for the whole batch. BatchNorm sees as many.
-    rank : int
-        Which of the run's processes.
+    world : World
+        The processes that share each batch.
+    sums : GradientSums or None
+        Of these processes; None for a single one.
     """
 
     model: InfoAlign
@@ -55,7 +59,8 @@ class Trainer:
     device: torch.device
     total_steps: int
     micro_batch: int | None = None
-    rank: int = 0
+    world: World = ALONE
+    sums: GradientSums | None = None
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,9 @@ class StepReport:
     step : int
         Steps done, this one included.
     molecules : np.ndarray
-        Shape (B,), int64 node ids.
+        Shape (B,), int64 node ids, over all processes.
     micro_batches : int
-        Parts that the batch went through the model in.
+        Parts that each process's share went through the model in.
     lr : float
     targets : dict of str to int
         Rows per feature space.
@@ -77,6 +82,8 @@ class StepReport:
         Shape (2 + S,): the total, KL, and each space's loss.
     gradients : Tensor
         Shape (1 + S,): the Euclidean norm of the gradient of the encoder, and of each space's decoder.
+    broken : Tensor
+        Shape (processes,): 1 where a process's own losses are not finite.
     """
 
     step: int
@@ -86,6 +93,13 @@ class StepReport:
     targets: dict[str, int]
     losses: torch.Tensor
     gradients: torch.Tensor
+    broken: torch.Tensor
+
+    def suspects(self) -> np.ndarray:
+        """Node ids in the shares whose losses are not finite; all where there is no such share, int64."""
+        ranks = self.broken.nonzero().flatten().tolist()
+        shares = [World(rank, len(self.broken)).share(len(self.molecules)) for rank in ranks]
+        return np.concatenate([self.molecules[share] for share in shares]) if shares else self.molecules
 
 
 def take_step(trainer: Trainer, step: int, batch: PreparedBatch) -> StepReport:
@@ -98,27 +112,30 @@ def take_step(trainer: Trainer, step: int, batch: PreparedBatch) -> StepReport:
     step : int
         Steps done before.
     batch : PreparedBatch
-        On the CPU.
+        This process's share, on the CPU.
 
     Raises
     ------
     NotFiniteError
         On a CPU, before the update, if a loss or a gradient is not finite. On a GPU that would wait for the
         device: whoever reads the report checks it.
+    MemoryError
+        In every process, if memory ran out in one of them.
     RunError
         If memory does not hold the optimizer.
     """
-    parts = trainer.builder.cut(batch, trainer.micro_batch)
+    totals, targets = _of_all_processes(trainer.world, batch)
+    sizes = trainer.world.share_sizes(len(batch.whole))
+    parts = trainer.builder.cut(replace(batch, totals=totals), number_of_parts(sizes, trainer.micro_batch))
     lr = trainer.config.lr * cosine_factor(step, trainer.total_steps)
-    targets = {name: len(rows) for name, rows in batch.targets.items()}
     statistics = [
         buffer.clone() for buffer in trainer.model.buffers()
     ]  # of BatchNorm: moved in every forward
     try:
         trainer.optimizer.zero_grad(set_to_none=True)
-        losses = accumulate_gradients(trainer, step, (part.to(trainer.device) for part in parts))
+        losses, broken = summed_gradients(trainer, step, parts)
         norms = gradient_norms(trainer.model)
-        report = StepReport(step + 1, batch.molecules, len(parts), lr, targets, losses, norms)
+        report = StepReport(step + 1, batch.whole, len(parts), lr, targets, losses, norms, broken)
         if trainer.device.type == "cpu":
             check_finite(report)
     except BaseException:
@@ -128,6 +145,15 @@ def take_step(trainer: Trainer, step: int, batch: PreparedBatch) -> StepReport:
         raise
     _update(trainer.optimizer, lr)
     return report
+
+
+def _of_all_processes(world: World, batch: PreparedBatch) -> tuple[BatchTotals, dict[str, int]]:
+    """Return the totals of a batch and its number of targets per feature space, over all its shares."""
+    own = batch.totals.values
+    rows = own.new_tensor([len(rows) for rows in batch.targets.values()])
+    totals, counts = world.add_up(torch.cat([own, rows])).split([len(own), len(rows)])
+    targets = zip(batch.targets, map(int, counts.tolist()), strict=True)
+    return replace(batch.totals, values=totals), dict(targets)
 
 
 def _update(optimizer: torch.optim.Optimizer, lr: float) -> None:
@@ -157,8 +183,58 @@ def gradient_norms(model: InfoAlign) -> torch.Tensor:
     return torch.stack([torch.nn.utils.get_total_norm(gradients) for gradients in groups.values()])
 
 
-def accumulate_gradients(trainer: Trainer, step: int, parts: Iterable[PreparedBatch]) -> torch.Tensor:
-    """Add the gradients of a batch's parts to the model's, and return the batch's losses, shape (2 + S,).
+def summed_gradients(
+    trainer: Trainer, step: int, parts: Sequence[PreparedBatch]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Let the model's gradients be those of a batch, over all its shares.
+
+    All processes make the same exchanges in the same order, also where memory runs out in one of them (but
+    for those within synchronized BatchNorm, where the others then see that a process was lost).
+
+    Parameters
+    ----------
+    trainer : Trainer
+    step : int
+        Steps done before.
+    parts : sequence of PreparedBatch
+        This process's share, cut; on the CPU.
+
+    Returns
+    -------
+    losses : Tensor
+        Shape (2 + S,), of the batch.
+    broken : Tensor
+        Shape (processes,): 1 where a process's own losses are not finite.
+
+    Raises
+    ------
+    MemoryError
+        In every process, if memory ran out in one of them; gradients are of no use then.
+    """
+    world, sums, failure = trainer.world, trainer.sums, None
+    own = torch.zeros(2 + len(parts[0].targets), device=trainer.device)
+    broken = torch.zeros(world.size, device=trainer.device)
+    if sums is not None:
+        sums.begin()
+    try:
+        own = accumulate_gradients(trainer, step, parts)
+        broken[world.rank] = ~own.isfinite().all()
+    except (MemoryError, RuntimeError) as error:
+        if sums is None or trainer.config.sync_batchnorm or not is_out_of_memory(error):
+            raise
+        failure = str(error)
+    if sums is None:
+        return own, broken
+    if failure is not None:  # out of the handler, nothing holds on to what the attempt had in memory
+        release_memory(trainer.device)
+    losses, broken = sums.finish(torch.cat([own, broken])).split([len(own), world.size])
+    if world.add_up(torch.tensor(float(failure is not None))):
+        raise MemoryError(failure or "in another process")
+    return losses, broken
+
+
+def accumulate_gradients(trainer: Trainer, step: int, parts: Sequence[PreparedBatch]) -> torch.Tensor:
+    """Add the gradients of a batch's parts to the model's, and return the parts' losses, shape (2 + S,).
 
     With BatchNorm in eval mode and no random numbers, neither depends on how the batch was cut.
 
@@ -167,13 +243,15 @@ def accumulate_gradients(trainer: Trainer, step: int, parts: Iterable[PreparedBa
     trainer : Trainer
     step : int
         Steps done before.
-    parts : iterable of PreparedBatch
-        On the trainer's device; each is let go of before the next one is asked for.
+    parts : sequence of PreparedBatch
+        On the CPU; one at a time goes to the trainer's device.
     """
     losses = []
     for number, part in enumerate(parts):
-        torch.manual_seed(step_seed(trainer.config.seed, step, trainer.rank, number))
-        terms = part_loss(trainer, part)
+        torch.manual_seed(step_seed(trainer.config.seed, step, trainer.world.rank, number))
+        terms = part_loss(trainer, part.to(trainer.device))
+        if trainer.sums is not None and number == len(parts) - 1:
+            trainer.sums.last_part()
         terms.total.backward()
         losses.append(terms.stacked())
     return reduce(add, losses)

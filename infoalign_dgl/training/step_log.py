@@ -27,7 +27,8 @@ class StepLog:
 
     Attributes
     ----------
-    log : MetricsLog
+    log : MetricsLog or None
+        None where another process writes.
     console : ConsoleReport
     modality : dict of str to str
         Feature space to node type.
@@ -38,7 +39,7 @@ class StepLog:
         The last line written.
     """
 
-    log: MetricsLog
+    log: MetricsLog | None
     console: ConsoleReport
     modality: dict[str, str]
     steps_per_epoch: int
@@ -95,7 +96,8 @@ class StepLog:
                 "peak_memory_bytes": memory,
                 **((extra or {}) if pending is self._pending[-1] else {}),
             }
-            self.log.write(self.metrics)
+            if self.log is not None:
+                self.log.write(self.metrics)
             self.console.step(report.step, self._by_modality(report, spaces), rate)
         self._pending.clear()
         self._last_read = time.monotonic()
@@ -110,7 +112,8 @@ class StepLog:
     def close(self) -> None:
         """Write out what is buffered; steps that were not read are lost."""
         self.console.close()
-        self.log.close()
+        if self.log is not None:
+            self.log.close()
 
     def _by_modality(self, report: StepReport, spaces: dict[str, float]) -> dict[str, float]:
         """Sum the losses of the spaces that the batch visited, per modality."""

@@ -141,12 +141,15 @@ class PreparedBatch:
         Per feature space.
     totals : BatchTotals
         What the losses are divided by: of the step's whole batch, also where this is a part of it.
+    whole : np.ndarray
+        Node ids of the step's whole batch, int64.
     """
 
     molecules: np.ndarray
     graphs: MoleculeBatch
     targets: dict[str, SpaceTargets]
     totals: BatchTotals
+    whole: np.ndarray
 
     def to(self, device: torch.device) -> PreparedBatch:
         """Return the batch on another device."""
@@ -158,7 +161,24 @@ class PreparedBatch:
             )
             for name, rows in self.targets.items()
         }
-        return PreparedBatch(self.molecules, self.graphs.to(device), targets, self.totals.to(device))
+        graphs, totals = self.graphs.to(device), self.totals.to(device)
+        return PreparedBatch(self.molecules, graphs, targets, totals, self.whole)
+
+
+def number_of_parts(sizes: Sequence[int], micro_batch: int | None) -> int:
+    """Return into how many parts every process cuts its share of a batch.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Molecules of each process, at least 2. All cut alike, since synchronized BatchNorm asks for it.
+    micro_batch : int or None
+        Most molecules per part, at least 2; None for one part. Where that would leave a part with a single
+        molecule, which BatchNorm cannot take, a part has one more.
+    """
+    if micro_batch is None:
+        return 1
+    return max(1, min(-(-max(sizes) // micro_batch), min(sizes) // 2))
 
 
 @dataclass(frozen=True)
@@ -201,23 +221,13 @@ class BatchBuilder:
         """Prepare a step's batch of B molecules, on the CPU."""
         targets = collapse(self.spaces, *self.walks(molecules, walk_ids, epoch))
         totals = BatchTotals.of(targets, len(molecules))
-        return PreparedBatch(molecules, self.packed.gather(molecules), targets, totals)
+        return PreparedBatch(molecules, self.packed.gather(molecules), targets, totals, molecules)
 
-    def cut(self, batch: PreparedBatch, micro_batch: int | None) -> list[PreparedBatch]:
-        """Cut a batch into parts of nearly equal size, each with the totals of the whole.
-
-        Parameters
-        ----------
-        batch : PreparedBatch
-            B molecules, on the CPU.
-        micro_batch : int or None
-            Most molecules per part, at least 2; None for one part. Where that would leave a part with a
-            single molecule, which BatchNorm cannot take, a part has one more.
-        """
-        size = len(batch.molecules)
-        if micro_batch is None or size <= micro_batch:
+    def cut(self, batch: PreparedBatch, parts: int) -> list[PreparedBatch]:
+        """Cut a batch on the CPU into parts of nearly equal size, each with the totals of the whole."""
+        if parts == 1:
             return [batch]
-        parts = max(1, min(-(-size // micro_batch), size // 2))
+        size = len(batch.molecules)
         edges = [size * part // parts for part in range(parts + 1)]
         return [self._part(batch, start, stop) for start, stop in pairwise(edges)]
 
@@ -231,7 +241,7 @@ class BatchBuilder:
                 rows.molecule[here] - start, rows.alpha[here], rows.count[here], rows.mean[here]
             )
         molecules = batch.molecules[start:stop]
-        return PreparedBatch(molecules, self.packed.gather(molecules), targets, batch.totals)
+        return PreparedBatch(molecules, self.packed.gather(molecules), targets, batch.totals, batch.whole)
 
     def starting_means(self, plan: EpochPlan, seen: np.ndarray) -> dict[str, np.ndarray]:
         """Column means that decoders start at, per feature space, shape (d,), float64.

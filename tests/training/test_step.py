@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from infoalign_dgl.training.distributed import World
 from infoalign_dgl.training.setup import describe_run, load_data, make_model
 from infoalign_dgl.training.step import Trainer, accumulate_gradients, take_step
+from infoalign_dgl.training.targets import number_of_parts
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_micro_batches_have_the_gradients_of_the_batch(make_trainer, monkeypatch
     monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
     batch = batch_of(data)
     losses, whole = gradients(trainer, [batch])
-    parts = data.builder.cut(batch, micro_batch)
+    parts = data.builder.cut(batch, number_of_parts([len(batch.molecules)], micro_batch))
     assert len(parts) > 1
     again, summed = gradients(trainer, parts)
     torch.testing.assert_close(again, losses, rtol=1e-5, atol=1e-6)
@@ -63,7 +65,7 @@ def test_noise_is_the_steps_the_ranks_and_the_parts(make_trainer):
     assert not torch.equal(first, later)
     twice, _ = gradients(trainer, [batch, batch])
     assert not torch.allclose(twice, 2 * first, rtol=1e-6)
-    trainer.rank = 1
+    trainer.world = World(rank=1, size=2)
     elsewhere, _ = gradients(trainer, [batch])
     assert not torch.equal(first, elsewhere)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from infoalign_dgl.training.setup import load_data
+from infoalign_dgl.training.targets import number_of_parts
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_a_batch_cut_into_parts(built, micro_batch, sizes):
     plan = built.sampler.epoch(0)
     molecules, ids = plan.batches[0], plan.walk_ids[0]
     batch = built.builder.prepare(molecules, ids, 0)
-    parts = built.builder.cut(batch, micro_batch)
+    parts = built.builder.cut(batch, number_of_parts([16], micro_batch))
     assert [len(part.molecules) for part in parts] == sizes
     start = 0
     for part in parts:
@@ -84,4 +85,4 @@ def test_a_batch_cut_into_parts(built, micro_batch, sizes):
 def test_no_part_has_a_single_molecule(built, size, sizes):
     plan = built.sampler.epoch(0)
     batch = built.builder.prepare(plan.batches[0][:size], plan.walk_ids[0][:size], 0)
-    assert [len(part.molecules) for part in built.builder.cut(batch, 2)] == sizes
+    assert [len(part.molecules) for part in built.builder.cut(batch, number_of_parts([size], 2))] == sizes
