@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +64,25 @@ def _setting(name: str, kind: Any, text: str) -> Callable[[Any], Any]:
     type=click.IntRange(min=2),
     help="Most molecules in memory at once: gradients add up to those of the batch, BatchNorm sees these.",
 )
+@click.option(
+    "--nproc",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes on this machine that share each step's batch.",
+)
+@click.option(
+    "--max-restarts",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="How often to go on by itself after one of --nproc processes was lost.",
+)
+@click.option(
+    "--sync-batchnorm",
+    is_flag=True,
+    help="Let BatchNorm see what all processes have in the model, not each its share.",
+)
 @_setting("holdout", click.FloatRange(0, 1, max_open=True), "Share of molecules kept for validation.")
 @click.option(
     "--resume", is_flag=True, help="Go on with the run in the folder; options left out are as they were."
@@ -69,18 +90,24 @@ def _setting(name: str, kind: Any, text: str) -> Callable[[Any], Any]:
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, graph: Path, output: Path, resume: bool, as_json: bool, **settings: Any
+    ctx: click.Context,
+    graph: Path,
+    output: Path,
+    resume: bool,
+    as_json: bool,
+    nproc: int,
+    max_restarts: int,
+    **settings: Any,
 ) -> None:
     """Pretrain the encoder on a context graph.
 
     GRAPH is a folder written by build-graph. The run folder gets the configuration, metrics.jsonl,
     TensorBoard events and checkpoints. SIGTERM, Ctrl-C and --max-minutes save before they stop a run, and
     --resume goes on with it as if it had not been stopped.
-    """
-    from rich.console import Console
 
-    from infoalign_dgl.context import ContextGraph
-    from infoalign_dgl.training import pretrain
+    With --nproc, or under torchrun on several machines (torchrun ... -m infoalign_dgl.cli pretrain ...), the
+    processes share each step's batch; on GPUs each has one of its own.
+    """
     from infoalign_dgl.training.run_folder import CONFIG, read_config
 
     given = {
@@ -93,13 +120,45 @@ def command(
         config = PretrainConfig(**settings) if earlier is None else dataclasses.replace(earlier, **given)
     except RunError as error:  # an option's value: wrong use
         raise click.UsageError(str(error)) from error
+    if nproc > 1 or max_restarts > 0:
+        _start_processes(ctx, nproc, max_restarts)
+    from rich.console import Console
+
+    from infoalign_dgl.context import ContextGraph
+    from infoalign_dgl.training import pretrain
+    from infoalign_dgl.training.distributed import ElsewhereError, World
+
     console = Console(stderr=as_json)  # with --json, standard output is the JSON and nothing else
-    result = pretrain(ContextGraph.load(graph), output, config, resume=resume, console=console)
+    try:
+        result = pretrain(ContextGraph.load(graph), output, config, resume=resume, console=console)
+    except ElsewhereError:
+        sys.exit(1)
+    if World.of_environment().rank > 0:
+        return
     if as_json:
         print_json(dataclasses.asdict(result))
     else:
         print_result(result)
         click.echo(f"Wrote {output}. Embed molecules with: infoalign-dgl embed {output} TABLE -o OUT.parquet")
+
+
+def _start_processes(ctx: click.Context, nproc: int, max_restarts: int) -> None:
+    """Run the command without these two options in several processes, and exit as they do."""
+    if "RANK" in os.environ:
+        raise click.UsageError("torchrun starts the processes here: leave --nproc out")
+    from infoalign_dgl.training.launch import launch
+
+    words = []
+    for parameter in ctx.command.params:
+        name = str(parameter.name)
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.DEFAULT or name in (
+            "nproc",
+            "max_restarts",
+        ):
+            continue
+        given = [] if isinstance(parameter, click.Option) and parameter.is_flag else [str(ctx.params[name])]
+        words += given if isinstance(parameter, click.Argument) else [parameter.opts[0], *given]
+    sys.exit(launch(["-m", "infoalign_dgl.cli", "pretrain", *words], nproc, max_restarts=max_restarts))
 
 
 def print_result(result: PretrainResult) -> None:
