@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from infoalign_dgl.models.norm import linear_with_exact_bias
+
 SIGMA_FLOOR = 1e-7
 
 
@@ -70,7 +72,5 @@ class Bottleneck(nn.Module):
 
     def forward(self, pooled: Tensor) -> Latent:
         """Return the latent of vectors of shape (B, D); mu and sigma are float32 under autocast too."""
-        mu, raw = self.linear(nn.functional.silu(pooled)).chunk(2, dim=1)
-        if mu.dtype == torch.bfloat16:
-            mu, raw = mu.float(), raw.float()
+        mu, raw = linear_with_exact_bias(nn.functional.silu(pooled), self.linear).chunk(2, dim=1)
         return Latent(mu, nn.functional.softplus(raw) + SIGMA_FLOOR)

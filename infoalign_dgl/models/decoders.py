@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from infoalign_dgl.models.dropout import Dropout
-from infoalign_dgl.models.norm import Finish, linear_norm
+from infoalign_dgl.models.norm import Finish, linear_norm, linear_with_exact_bias
 
 OUTPUT_SCALE = 0.1  # of torch's own initialisation, see Decoder.initialise_output
 ROWS_FOR_FULL_SCALE = 40_000  # targets from which a decoder starts at full scale, see start_scale
@@ -105,5 +105,4 @@ class Decoder(nn.Module):
         h = linear_norm(z, self.expand, self.norm, Finish())
         if rows is not None:
             h = h.index_select(0, rows)
-        logits: Tensor = self.output(self.dropout(nn.functional.gelu(h)))
-        return logits
+        return linear_with_exact_bias(self.dropout(nn.functional.gelu(h)), self.output)

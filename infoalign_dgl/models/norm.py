@@ -51,6 +51,29 @@ class Finish:
     batch: MoleculeBatch | None = None
 
 
+def linear_with_exact_bias(x: Tensor, linear: nn.Linear) -> Tensor:
+    """Apply a linear layer, with the bias added in float32 also where the product is in bfloat16.
+
+    Where a large bias carries a small signal, as logits of rare bits do, rounding their sum to 8 bits would
+    leave little of the signal.
+
+    Parameters
+    ----------
+    x : Tensor
+        Shape (rows, features).
+    linear : nn.Linear
+        With a bias.
+
+    Returns
+    -------
+    Tensor
+        Shape (rows, D), of the layer's own type.
+    """
+    if not torch.is_autocast_enabled(x.device.type):
+        return nn.functional.linear(x, linear.weight, linear.bias)
+    return nn.functional.linear(x, linear.weight).to(linear.bias.dtype) + linear.bias
+
+
 def linear_norm(x: Tensor, linear: nn.Linear, norm: nn.Module, finish: Finish) -> Tensor:
     """Apply a linear layer, batch normalization, and what follows.
 

@@ -141,8 +141,6 @@ def alpha_weighted_bce(logits: Tensor, targets: SpaceTargets) -> Tensor:
     targets : SpaceTargets
         R rows.
     """
-    if logits.dtype == torch.bfloat16:
-        logits = logits.float()
     weight = (targets.alpha / logits.shape[1]).unsqueeze(1)
     return binary_cross_entropy_with_logits(logits, targets.mean, weight=weight, reduction="sum")
 

@@ -55,3 +55,19 @@ def test_training_starts_at_the_column_means():
 )
 def test_small_spaces_start_small(rows, scale):
     assert start_scale(rows) == pytest.approx(scale)
+
+
+def test_a_small_signal_on_a_large_bias_survives_bfloat16():
+    torch.manual_seed(0)
+    decoder = Decoder(32, 128, 40, dropout=0.0).eval()
+    with torch.no_grad():
+        decoder.output.bias.fill_(-6.0)  # bfloat16 has steps of 1/32 there
+        decoder.output.weight.mul_(0.05)
+        z = torch.randn(64, 32)
+        exact = decoder(z)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            half = decoder(z)
+    assert half.dtype == torch.float32
+    signal = exact + 6.0
+    assert signal.std() < 1 / 32
+    assert (half - exact).abs().max() < 0.05 * signal.std()

@@ -197,7 +197,7 @@ def test_only_the_published_loss_decodes_every_molecule(make_model, batch, name,
     )
     seen = {}
     for space, decoder in model.decoders.items():
-        decoder.output.register_forward_hook(
+        decoder.register_forward_hook(
             lambda _layer, _given, logits, space=space: seen.update({space: len(logits)})
         )
     loss_of(name, model, batch, targets)
