@@ -5,7 +5,8 @@
 #include "arrays.h"
 
 NB_MODULE(_native, m) {
-    m.doc() = "Native kernels: walks, alias tables, collapsed targets, fingerprint similarity, batches of molecules, GIN layers.";
+    m.doc() =
+        "Native kernels: walks, alias tables, collapsed targets, fingerprint similarity, batches of molecules, GIN layers.";
     infoalign::bindings::bind_index(m);
     infoalign::bindings::bind_walks(m);
     infoalign::bindings::bind_targets(m);

@@ -18,7 +18,8 @@ nb::tuple gather_py(Table<const uint8_t> atom_features, Table<const uint8_t> bon
     const auto atom_columns = static_cast<int64_t>(atom_features.shape(1));
     const auto bond_columns = static_cast<int64_t>(bond_features.shape(1));
     require(atom_columns <= 16 && bond_columns <= 16, "features have more than 16 columns");
-    require(bond_atoms.shape(1) == 2 && bond_atoms.shape(0) == bond_features.shape(0), "bond_atoms has the wrong shape");
+    require(bond_atoms.shape(1) == 2 && bond_atoms.shape(0) == bond_features.shape(0),
+            "bond_atoms has the wrong shape");
     require(arc_offsets.size() == atom_kind.size() + 1 && batch_atom_offsets.size() == ids.size() + 1 &&
                 neighbor.size() == arc_kind.size(),
             "the batch's arrays have the wrong sizes");

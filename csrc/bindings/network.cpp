@@ -82,9 +82,10 @@ void activation_backward_py(const ActivationArguments& all, Address x, int x_num
 
 #if defined(INFOALIGN_WITH_CUDA)
 
-void hear_cuda_py(const MoleculeArcs& arcs, Address atoms, Address bonds, Address self_weight, int64_t width, int number,
-                  Address x, Address pooled, int device, Address queue) {
-    hear_cuda(arcs, {at_address<const void>(atoms), at_address<const void>(bonds), 0, width, static_cast<Number>(number)},
+void hear_cuda_py(const MoleculeArcs& arcs, Address atoms, Address bonds, Address self_weight, int64_t width,
+                  int number, Address x, Address pooled, int device, Address queue) {
+    hear_cuda(arcs,
+              {at_address<const void>(atoms), at_address<const void>(bonds), 0, width, static_cast<Number>(number)},
               at_address<const float>(self_weight), at_address<void>(x), at_address<float>(pooled), device,
               at_address<void>(queue));
 }

@@ -63,7 +63,8 @@ struct BackwardTask {
 
 /// `bonds_gradient` (V, width) and `self_gradient` (width,), whose sum is the gradient of 1 + e, are added to.
 template <class V, class X>
-INFOALIGN_INLINE void backward_chunk(const BackwardTask& task, Span span, V* __restrict bonds_gradient, V* __restrict self_gradient) {
+INFOALIGN_INLINE void backward_chunk(const BackwardTask& task, Span span, V* __restrict bonds_gradient,
+                                     V* __restrict self_gradient) {
     const MoleculeArcs& arcs = task.arcs;
     const int64_t width = task.layer.width;
     const V self_weight = static_cast<V>(task.layer.self_weight);
@@ -102,7 +103,9 @@ INFOALIGN_INLINE void backward_chunk(const BackwardTask& task, Span span, V* __r
     }
 }
 
-INFOALIGN_CLONES void hear_ff(const HearTask& task, Span span, float* sum) { hear_chunk<float, float>(task, span, sum); }
+INFOALIGN_CLONES void hear_ff(const HearTask& task, Span span, float* sum) {
+    hear_chunk<float, float>(task, span, sum);
+}
 INFOALIGN_CLONES void hear_fb(const HearTask& task, Span span, float* sum) {
     hear_chunk<float, BFloat16>(task, span, sum);
 }

@@ -40,25 +40,37 @@ struct Cut {
     }
 };
 
-/// Mean and sum of squared deviations of a chunk's columns: the chunk is read twice, the second time from the cache.
+/// What a chunk's columns come to: their mean is `first` + `apart`. Sums are of differences from the first row, so that
+/// columns far from 0 lose nothing and constant ones come out exactly.
+struct ChunkMoments {
+    float* __restrict first;
+    float* __restrict apart;
+    float* __restrict deviation;  // sum of squared deviations from the mean
+
+    ChunkMoments(float* parts, int64_t chunk, int64_t width)
+        : first(parts + 3 * chunk * width), apart(first + width), deviation(apart + width) {}
+};
+
+/// `to` is zeros. The chunk is read twice, the second time from the cache.
 template <class T>
-INFOALIGN_INLINE void moments_chunk(const T* x, Rows rows, int64_t width, float* mean, float* deviation) {
+INFOALIGN_INLINE void moments_chunk(const T* x, Rows rows, int64_t width, ChunkMoments to) {
     const float share = 1.0F / static_cast<float>(rows.end - rows.begin);
+    for (int64_t c = 0; c < width; ++c) to.first[c] = to_float(x[rows.begin * width + c]);
     for (int64_t r = rows.begin; r < rows.end; ++r)
-        for (int64_t c = 0; c < width; ++c) mean[c] += to_float(x[r * width + c]);
-    for (int64_t c = 0; c < width; ++c) mean[c] *= share;
+        for (int64_t c = 0; c < width; ++c) to.apart[c] += to_float(x[r * width + c]) - to.first[c];
+    for (int64_t c = 0; c < width; ++c) to.apart[c] *= share;
     for (int64_t r = rows.begin; r < rows.end; ++r)
         for (int64_t c = 0; c < width; ++c) {
-            const float away = to_float(x[r * width + c]) - mean[c];
-            deviation[c] += away * away;
+            const float away = to_float(x[r * width + c]) - to.first[c] - to.apart[c];
+            to.deviation[c] += away * away;
         }
 }
 
-INFOALIGN_CLONES void moments_float32(const float* x, Rows rows, int64_t width, float* mean, float* deviation) {
-    moments_chunk(x, rows, width, mean, deviation);
+INFOALIGN_CLONES void moments_float32(const float* x, Rows rows, int64_t width, ChunkMoments to) {
+    moments_chunk(x, rows, width, to);
 }
-INFOALIGN_CLONES void moments_bfloat16(const BFloat16* x, Rows rows, int64_t width, float* mean, float* deviation) {
-    moments_chunk(x, rows, width, mean, deviation);
+INFOALIGN_CLONES void moments_bfloat16(const BFloat16* x, Rows rows, int64_t width, ChunkMoments to) {
+    moments_chunk(x, rows, width, to);
 }
 
 /// Whole blocks of random bits: `philox4x32` of the counters block * kLanes + lane gives each lane eight numbers of 16
@@ -297,13 +309,13 @@ std::vector<float> as_floats(const double* values, int64_t count) { return {valu
 void column_moments(Matrix x, int64_t rows, int64_t width, double* mean, double* deviation, int threads) {
     const Cut cut{rows, {nullptr, 0}};
     const int64_t chunks = cut.chunks();
-    std::vector<float> parts(static_cast<size_t>(2 * chunks * width));
+    std::vector<float> parts(static_cast<size_t>(3 * chunks * width));
     for_each_chunk(chunks, threads, [&](int64_t k) {
-        float* part = parts.data() + 2 * k * width;
+        const ChunkMoments part(parts.data(), k, width);
         if (x.number == Number::float32)
-            moments_float32(static_cast<const float*>(x.data), cut.rows_of(k), width, part, part + width);
+            moments_float32(static_cast<const float*>(x.data), cut.rows_of(k), width, part);
         else
-            moments_bfloat16(static_cast<const BFloat16*>(x.data), cut.rows_of(k), width, part, part + width);
+            moments_bfloat16(static_cast<const BFloat16*>(x.data), cut.rows_of(k), width, part);
     });
     std::fill(mean, mean + width, 0.0);
     std::fill(deviation, deviation + width, 0.0);
@@ -311,11 +323,11 @@ void column_moments(Matrix x, int64_t rows, int64_t width, double* mean, double*
     for (int64_t k = 0; k < chunks; ++k) {
         const Rows of = cut.rows_of(k);
         const double here = static_cast<double>(of.end - of.begin), all = before + here;
-        const float* part = parts.data() + 2 * k * width;
+        const ChunkMoments part(parts.data(), k, width);
         for (int64_t c = 0; c < width; ++c) {  // Chan et al. 1979: moments of two sets from those of each
-            const double apart = part[c] - mean[c];
+            const double apart = static_cast<double>(part.first[c]) + part.apart[c] - mean[c];
             mean[c] += apart * here / all;
-            deviation[c] += part[width + c] + apart * apart * before * here / all;
+            deviation[c] += part.deviation[c] + apart * apart * before * here / all;
         }
         before = all;
     }

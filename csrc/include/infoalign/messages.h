@@ -53,9 +53,9 @@ struct HeardGradients {
 void hear_backward_cpu(const MoleculeArcs& arcs, const Heard& layer, const HeardGradients& given, void* atoms_gradient,
                        void* bonds_gradient, double* self_gradient, int threads);
 
-/// Write column `column` of what the atoms of molecule `molecule` hear, and of their sum unless `pooled` is null: what one
-/// thread of a device does. Each entry is the sequence of float32 operations that `hear_cpu` does for it. X is the format
-/// of x.
+/// Write column `column` of what the atoms of molecule `molecule` hear, and of their sum unless `pooled` is null: what
+/// one thread of a device does. Each entry is the sequence of float32 operations that `hear_cpu` does for it. X is the
+/// format of x.
 template <class X>
 INFOALIGN_HD INFOALIGN_INLINE void hear_column(const MoleculeArcs& arcs, const Heard& layer, float self_weight,
                                                int64_t molecule, int64_t column, X* x, float* pooled) {
@@ -82,12 +82,14 @@ struct BondSums {
     int64_t stride;
 };
 
-/// Write column `column` of the gradient of h for the atoms of one molecule, add to that of b, and return what the gradient
-/// of 1 + e gains: the backward pass of `hear_column`, with the gradients of h as `hear_backward_cpu` gives them.
+/// Write column `column` of the gradient of h for the atoms of one molecule, add to that of b, and return what the
+/// gradient of 1 + e gains: the backward pass of `hear_column`. The gradient of h is `hear_backward_cpu`'s, bit for bit;
+/// the other two are sums in another order.
 template <class X>
-INFOALIGN_HD INFOALIGN_INLINE float hear_column_backward(const MoleculeArcs& arcs, const Heard& layer, float self_weight,
-                                                         const HeardGradients& given, int64_t molecule, int64_t column,
-                                                         float* atoms_gradient, BondSums of_bonds) {
+INFOALIGN_HD INFOALIGN_INLINE float hear_column_backward(const MoleculeArcs& arcs, const Heard& layer,
+                                                         float self_weight, const HeardGradients& given,
+                                                         int64_t molecule, int64_t column, float* atoms_gradient,
+                                                         BondSums of_bonds) {
     const float* atoms = static_cast<const float*>(layer.atoms) + column;
     const float* bonds = static_cast<const float*>(layer.bonds) + column;
     const X* of_x = static_cast<const X*>(given.x) + column;
@@ -113,8 +115,8 @@ INFOALIGN_HD INFOALIGN_INLINE float hear_column_backward(const MoleculeArcs& arc
     return of_self;
 }
 
-/// How a device shares out the backward pass: a block takes some columns of one part of the molecules, and sums over parts
-/// are added up in a second pass.
+/// How a device shares out the backward pass: a block takes some columns of one part of the molecules, and sums over
+/// parts are added up in a second pass.
 struct HearParts {
     static constexpr int64_t kMost = 512;
     static constexpr int64_t kColumns = 64;  ///< threads of a block, at neighbouring columns: rows are whole lines
@@ -130,8 +132,8 @@ struct HearParts {
     int64_t scratch(int64_t kinds, int64_t width) const { return parts * (kinds * width + tiles); }
 };
 
-/// Queue `hear_cpu` on `stream` (a cudaStream_t): float32 h, x float32 or bfloat16. All pointers are memory of `device`,
-/// also `self_weight`, which stands for the one in `layer`, so that nothing has to wait for it. Throws
+/// Queue `hear_cpu` on `stream` (a cudaStream_t): float32 h, x float32 or bfloat16. All pointers are memory of
+/// `device`, also `self_weight`, which stands for the one in `layer`, so that nothing has to wait for it. Throws
 /// std::runtime_error.
 void hear_cuda(const MoleculeArcs& arcs, const Heard& layer, const float* self_weight, void* x, float* pooled,
                int device, void* stream);

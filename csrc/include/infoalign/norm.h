@@ -51,7 +51,7 @@ struct ActivationGradient {
 };
 
 /// Per column the sums over rows of dz and of dz * (x - mean), where dz is the gradient of the normalized value before
-/// the activation; and per group, unless null, the sum of `given` over its rows.
+/// the activation; and per group, unless null, the sum of `given`, which must be float32, over its rows.
 void activation_sums(const ActivationGradient& in, int64_t rows, int64_t width, const Activation& how,
                      RowGroups groups, double* dz, double* dz_x, float* group_gradient, int threads);
 
