@@ -1,15 +1,11 @@
-"""Runs: they learn, repeat themselves, resume bit for bit, and say what is wrong."""
+"""Runs: they learn, repeat themselves, and say what is wrong."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
 import json
-import os
-import signal
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +16,7 @@ from safetensors.torch import load_file
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.representation import load
 from infoalign_dgl.training import pretrain
-from infoalign_dgl.training.checkpoint import checkpoint_folder, saved_steps
+from infoalign_dgl.training.checkpoint import checkpoint_folder
 from infoalign_dgl.training.holdout import Holdout, Validator
 from infoalign_dgl.training.setup import load_data
 
@@ -108,88 +104,6 @@ def test_same_seed_same_run(graph, make_config, tmp_path, quiet):
         for name in "ab"
     ]
     assert logs[0] == logs[1]
-
-
-RUN = """
-import os, signal, sys
-from pathlib import Path
-from rich.console import Console
-import importlib.util
-spec = importlib.util.spec_from_file_location("tiny", sys.argv[1])
-tiny = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tiny)
-from infoalign_dgl.training import PretrainConfig, loop
-config = PretrainConfig(
-    epochs=2, batch_size=16, hidden=16, layers=2, lr=1e-3, device="cpu", holdout=0.1, max_steps=10,
-    sampling="measured=0.5", checkpoint_every=4,
-)
-take_step = loop.take_step
-def step(trainer, step, batch):
-    report = take_step(trainer, step, batch)
-    if report.step == int(sys.argv[3]):
-        os.kill(os.getpid(), getattr(signal, sys.argv[5]))
-    return report
-loop.take_step = step
-loop.pretrain(tiny.make_graph(), Path(sys.argv[2]), config, resume=sys.argv[4] == "resume",
-              console=Console(width=200))
-"""
-
-
-def in_a_process(run, stop_at, how="new", kill="SIGTERM"):
-    tiny = Path(__file__).with_name("conftest.py")
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RUN, str(tiny), str(run), str(stop_at), how, kill],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """An uninterrupted run of 10 steps in a process of its own."""
-    run = tmp_path_factory.mktemp("whole") / "run"
-    done = in_a_process(run, stop_at=-1)
-    assert done.returncode == 0, done.stderr
-    return run
-
-
-def test_terminated_and_resumed_is_uninterrupted(whole, tmp_path):
-    """10 steps against 5, SIGTERM, and 5 more in another process: equal bit for bit, with dropout on."""
-    first = in_a_process(tmp_path / "parts", stop_at=5)
-    assert first.returncode == 0, first.stderr
-    assert "stopped by SIGTERM after step 5 of 10" in first.stdout
-    assert "--resume" in first.stdout
-    assert saved_steps(tmp_path / "parts") == [4, 5]
-    assert np.isfinite(load(tmp_path / "parts").embed(["CCO"])).all()
-    second = in_a_process(tmp_path / "parts", stop_at=-1, how="resume")
-    assert second.returncode == 0, second.stderr
-    assert "resuming after step 5 of 10" in second.stdout
-    assert same(weights(whole, 10), weights(tmp_path / "parts", 10))
-    optimizers = [
-        torch.load(run / "checkpoints/step-10/training.pt", weights_only=True)
-        for run in (whole, tmp_path / "parts")
-    ]
-    for i, state in optimizers[0]["optimizer"]["state"].items():
-        assert all(
-            torch.equal(value, optimizers[1]["optimizer"]["state"][i][k]) for k, value in state.items()
-        )
-    losses = [[(line["step"], line["loss"]) for line in lines(run)] for run in (whole, tmp_path / "parts")]
-    assert losses[0] == losses[1]
-
-
-@pytest.mark.slow
-def test_killed_and_resumed_is_uninterrupted(whole, tmp_path):
-    """SIGKILL after step 7: it goes on from the checkpoint of step 4, and no step is logged twice."""
-    killed = in_a_process(tmp_path / "parts", stop_at=7, kill="SIGKILL")
-    assert killed.returncode == -signal.SIGKILL
-    assert saved_steps(tmp_path / "parts") == [4]
-    second = in_a_process(tmp_path / "parts", stop_at=-1, how="resume")
-    assert second.returncode == 0, second.stderr
-    assert [line["step"] for line in lines(tmp_path / "parts")] == list(range(1, 11))
-    assert same(weights(whole, 10), weights(tmp_path / "parts", 10))
 
 
 def test_resuming_a_finished_run_validates_only(graph, make_config, tmp_path, quiet):
