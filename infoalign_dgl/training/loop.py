@@ -26,6 +26,7 @@ from infoalign_dgl.training.interrupts import StopRequest
 from infoalign_dgl.training.memory import reuse_freed_memory
 from infoalign_dgl.training.prefetch import prepared_batches
 from infoalign_dgl.training.reporting import ConsoleReport, MetricsLog, format_seconds
+from infoalign_dgl.training.resident import ResidentBuilder
 from infoalign_dgl.training.resume import earlier_run, how_to_go_on, restore
 from infoalign_dgl.training.run_folder import CONFIG, start_run, write_config
 from infoalign_dgl.training.setup import (
@@ -199,7 +200,8 @@ def _start(
     total = total if config.max_steps is None else min(total, config.max_steps)
     sums = GradientSums(model.parameters()) if world.size > 1 else None
     size = config.micro_batch
-    trainer = Trainer(model, optimizer, data.builder, config, device, total, size, world, sums)
+    builder = data.builder if device.type == "cpu" else ResidentBuilder.of(data.builder, device)
+    trainer = Trainer(model, optimizer, builder, config, device, total, size, world, sums)
     shown = console if world.rank == 0 else Console(quiet=True)
     run = _Run(folder, description, graph, data, trainer, Progress(micro_batch=size), shown)
     if earlier is None:
@@ -249,7 +251,11 @@ def _train(run: _Run, stop: StopRequest) -> tuple[dict[str, Any], dict[str, Spac
         data.sampler.steps_per_epoch,
         trainer.device,
     )
-    batches = prepared_batches(data.sampler, data.builder, progress.step, trainer.total_steps, trainer.world)
+    steps = (progress.step, trainer.total_steps, trainer.world)
+    if isinstance(trainer.builder, ResidentBuilder):
+        batches = trainer.builder.batches(data.sampler, *steps)
+    else:
+        batches = prepared_batches(data.sampler, trainer.builder, *steps)
     with closing(log), closing(batches):
         try:
             try:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from infoalign_dgl.models.objective import BatchTotals, LossTerms
     from infoalign_dgl.training.config import PretrainConfig
     from infoalign_dgl.training.gradient_sums import GradientSums
+    from infoalign_dgl.training.resident import ResidentBuilder
     from infoalign_dgl.training.targets import BatchBuilder, PreparedBatch
 
 
@@ -38,8 +39,8 @@ class Trainer:
         In training mode.
     optimizer : torch.optim.Optimizer
         Of its parameters.
-    builder : BatchBuilder
-        Cuts batches into micro-batches.
+    builder : BatchBuilder or ResidentBuilder
+        Makes batches, and cuts batches into micro-batches.
     config : PretrainConfig
     device : torch.device
     total_steps : int
@@ -54,7 +55,7 @@ class Trainer:
 
     model: InfoAlign
     optimizer: torch.optim.Optimizer
-    builder: BatchBuilder
+    builder: BatchBuilder | ResidentBuilder
     config: PretrainConfig
     device: torch.device
     total_steps: int
@@ -76,8 +77,8 @@ class StepReport:
     micro_batches : int
         Parts that each process's share went through the model in.
     lr : float
-    targets : dict of str to int
-        Rows per feature space.
+    targets : dict of str to Tensor
+        Molecules with a target per feature space, shape () each.
     losses : Tensor
         Shape (2 + S,): the total, KL, and each space's loss.
     gradients : Tensor
@@ -90,7 +91,7 @@ class StepReport:
     molecules: np.ndarray
     micro_batches: int
     lr: float
-    targets: dict[str, int]
+    targets: dict[str, torch.Tensor]
     losses: torch.Tensor
     gradients: torch.Tensor
     broken: torch.Tensor
@@ -147,13 +148,12 @@ def take_step(trainer: Trainer, step: int, batch: PreparedBatch) -> StepReport:
     return report
 
 
-def _of_all_processes(world: World, batch: PreparedBatch) -> tuple[BatchTotals, dict[str, int]]:
+def _of_all_processes(world: World, batch: PreparedBatch) -> tuple[BatchTotals, dict[str, torch.Tensor]]:
     """Return the totals of a batch and its number of targets per feature space, over all its shares."""
     own = batch.totals.values
-    rows = own.new_tensor([len(rows) for rows in batch.targets.values()])
+    rows = torch.stack([(rows.alpha > 0).sum() for rows in batch.targets.values()]).to(own.dtype)
     totals, counts = world.add_up(torch.cat([own, rows])).split([len(own), len(rows)])
-    targets = zip(batch.targets, map(int, counts.tolist()), strict=True)
-    return replace(batch.totals, values=totals), dict(targets)
+    return replace(batch.totals, values=totals), dict(zip(batch.targets, counts.unbind(), strict=True))
 
 
 def _update(optimizer: torch.optim.Optimizer, lr: float) -> None:

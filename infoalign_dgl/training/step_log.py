@@ -74,11 +74,13 @@ class StepLog:
             return
         losses = torch.stack([report.losses for report in self._pending]).cpu()
         gradients = torch.stack([report.gradients for report in self._pending]).cpu()
+        targets = torch.stack([torch.stack([*report.targets.values()]) for report in self._pending]).cpu()
         molecules = sum(len(report.molecules) for report in self._pending)
         rate = molecules / max(time.monotonic() - self._last_read, 1e-9)
         memory = peak_memory_bytes(self.device)
         for number, pending in enumerate(self._pending):
-            report = replace(pending, losses=losses[number], gradients=gradients[number])
+            counts = dict(zip(pending.targets, targets[number], strict=True))
+            report = replace(pending, losses=losses[number], gradients=gradients[number], targets=counts)
             check_finite(report)
             total, kl, *each = report.losses.tolist()
             spaces = dict(zip(report.targets, each, strict=True))
@@ -88,7 +90,7 @@ class StepLog:
                 "molecules": len(report.molecules),
                 "micro_batches": report.micro_batches,
                 "lr": report.lr,
-                **{f"targets/{name}": count for name, count in report.targets.items()},
+                **{f"targets/{name}": int(count) for name, count in counts.items()},
                 "loss": total,
                 "kl": kl,
                 **{f"loss/{name}": loss for name, loss in spaces.items()},
