@@ -18,6 +18,7 @@ from torch.nn.functional import embedding_bag, one_hot, relu
 from infoalign_dgl._dgl import dgl
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.models.dropout import Dropout
+from infoalign_dgl.models.inference import vectors_of
 from infoalign_dgl.models.messages import hear
 from infoalign_dgl.models.norm import Finish, linear_norm
 from infoalign_dgl.models.segments import Arcs, Grouping, pool, spread
@@ -117,19 +118,15 @@ class VirtualNodeGIN(nn.Module):
         return pool(h, by_molecule)
 
     def _through_torch(self, batch: MoleculeBatch) -> Tensor:
-        kinds = embedding_bag(batch.atom_kinds + self._atom_offsets, self.atom_embedding.weight, mode="sum")
-        h = spread(kinds + self.virtual_node, Grouping.of(batch.atom_kind, len(kinds)))
-        virtual = self.virtual_node.expand(batch.num_molecules, -1).contiguous()
-        one_hot_bonds = _one_hot_bonds(batch.bond_kinds, h.dtype)
+        if not self.training and not torch.is_grad_enabled():
+            return vectors_of(self, batch)
+        h, virtual, bond_kinds = self.start(batch)
         last = len(self.convs) - 1
-        for layer, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            conv = cast("Any", conv)
-            with torch.autocast(h.device.type, enabled=False):
-                # The linear layer of a one-hot row is a look-up: a row per kind of bond, not one per arc.
-                bonds = conv.project_in_edge_feats(one_hot_bonds)
-            heard, pooled, h = hear(h, bonds, conv.eps, batch)
+        for layer, norm in enumerate(self.norms):
+            conv = cast("Any", self.convs[layer])
+            heard, pooled, h = hear(h, self.bonds_of(layer, bond_kinds), conv.eps, batch)
             if layer < last:
-                virtual = self._talk(layer, pooled + virtual, virtual)
+                virtual = self.talk(layer, pooled + virtual, virtual)
             widen, inner_norm, _, narrow = conv.project_out
             inner = linear_norm(heard, widen, inner_norm, Finish(relu=True))
             # The next layer's virtual node is added here already, while the atoms are at hand.
@@ -138,7 +135,31 @@ class VirtualNodeGIN(nn.Module):
             h = linear_norm(inner, narrow, norm, finish)
         return pool(h, Grouping.of(batch.molecule, batch.num_molecules, is_sorted=True))
 
-    def _talk(self, layer: int, pooled: Tensor, virtual: Tensor) -> Tensor:
+    def start(self, batch: MoleculeBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Give what the first layer reads.
+
+        Returns
+        -------
+        atoms : Tensor
+            Shape (N, D), the virtual nodes added.
+        virtual : Tensor
+            Shape (B, D).
+        bond_kinds : Tensor
+            Shape (V, 13), one-hot features of the batch's kinds of bonds, for :meth:`bonds_of`.
+        """
+        kinds = embedding_bag(batch.atom_kinds + self._atom_offsets, self.atom_embedding.weight, mode="sum")
+        h = spread(kinds + self.virtual_node, Grouping.of(batch.atom_kind, len(kinds)))
+        virtual = self.virtual_node.expand(batch.num_molecules, -1).contiguous()
+        return h, virtual, _one_hot_bonds(batch.bond_kinds, h.dtype)
+
+    def bonds_of(self, layer: int, bond_kinds: Tensor) -> Tensor:
+        """Give a layer's vector for each kind of bond, shape (V, D)."""
+        with torch.autocast(bond_kinds.device.type, enabled=False):
+            # The linear layer of a one-hot row is a look-up: a row per kind of bond, not one per arc.
+            bonds: Tensor = cast("Any", self.convs[layer]).project_in_edge_feats(bond_kinds)
+        return bonds
+
+    def talk(self, layer: int, pooled: Tensor, virtual: Tensor) -> Tensor:
         """Give the virtual nodes after a layer, from the sums over their molecules."""
         widen, inner_norm, _, narrow, norm, _ = cast("nn.Sequential", self.virtual_mlps[layer])
         inner = linear_norm(pooled, cast("nn.Linear", widen), inner_norm, Finish(relu=True))

@@ -9,6 +9,7 @@ the long way through both.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rdkit import Chem, rdBase
@@ -76,10 +77,8 @@ def _add_short(builder: ChunkBuilder, text: str) -> bool:
     """Add a molecule parsed once; False, and nothing added, where that may differ from the long way."""
     if _LONG_WAY.search(text):
         return False
-    molecule, _ = parse_structure(text)
     charged = CHARGED_ATOM.search(text) is not None
-    if charged and molecule is not None:
-        molecule = _uncharged(molecule)
+    molecule = _parse_uncharged(text) if charged else parse_structure(text)[0]
     if molecule is None or molecule.GetNumAtoms() > _MOST_PLAIN_ATOMS:
         return False
     builder.add(molecule, text)
@@ -91,11 +90,22 @@ def _add_short(builder: ChunkBuilder, text: str) -> bool:
     return True
 
 
-def _uncharged(molecule: Any) -> Any | None:
-    """Uncharge and perceive anew what parsing a SMILES perceives; None where chemistry does not allow it."""
-    molecule = uncharger().uncharge(molecule)
+def _parse_uncharged(text: str) -> Any | None:
+    """Parse and uncharge, and only then perceive rings, aromaticity and the rest; None where that fails."""
+    molecule = Chem.MolFromSmiles(text.strip(), _as_written())
+    if molecule is None:
+        return None
+    molecule.UpdatePropertyCache(strict=False)
+    uncharger().unchargeInPlace(molecule)
     failed = Chem.SanitizeMol(molecule, catchErrors=True)
     return molecule if failed == Chem.SanitizeFlags.SANITIZE_NONE else None
+
+
+@cache
+def _as_written() -> Any:
+    parameters: Any = Chem.SmilesParserParams()
+    parameters.sanitize = False
+    return parameters
 
 
 def _add_long(builder: ChunkBuilder, text: object) -> None:
