@@ -105,6 +105,8 @@ def _embedding(
     settings = dataclasses.replace(demo.pretraining, precision=precision, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         result = pretrain(graph, Path(folder) / "run", settings, console=Console(quiet=True))
+        if result.interrupted is not None:
+            raise click.ClickException(f"stopped by {result.interrupted}")
         return np.asarray(load(Path(folder) / "run").embed(smiles)), result.seconds
 
 
