@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -147,3 +148,63 @@ def test_file_systems_without_exchange_replace_too(tmp_path: Path, monkeypatch: 
             (folder / "text").write_text(text)
     assert (tmp_path / "graph" / "text").read_text() == "new"
     assert _names(tmp_path) == ["graph"]
+
+
+def test_what_killed_writers_left_is_cleared(tmp_path: Path) -> None:
+    """A folder that a writer moved aside, and did not replace, gets its name back."""
+    for name in ("one", "two"):
+        (tmp_path / f".{name}.partial-x.old").mkdir()
+        (tmp_path / f".{name}.partial-x.old" / "content").write_text("old")
+        (tmp_path / f".{name}.partial-x").mkdir()
+    (tmp_path / "two").mkdir()
+    (tmp_path / ".last.partial").write_text("st")
+    (tmp_path / ".hidden").write_text("the user's own")
+    _folders.clear_leftovers(tmp_path)
+    assert _names(tmp_path) == [".hidden", "one", "two"]
+    assert _names(tmp_path / "one") == ["content"]
+    assert _names(tmp_path / "two") == []
+
+
+def test_a_name_never_stands_for_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off while its files are removed, the folder has lost its name already."""
+    with atomic_folder(tmp_path / "graph") as folder:
+        (folder / "old").write_text("old")
+
+    def cut_off(path: Path, **_: object) -> None:
+        if Path(path).exists():
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_folders.shutil, "rmtree", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            _folders.remove_folder(tmp_path / "graph")
+    assert not (tmp_path / "graph").exists()
+    _folders.clear_leftovers(tmp_path)
+    assert _names(tmp_path) == []
+
+
+def test_sums_that_are_damaged_themselves(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "graph") as folder:
+        (folder / "model").write_text("weights")
+    verify_folder(tmp_path / "graph", required=["model"])
+    with pytest.raises(InfoAlignError, match="optimizer' is missing"):
+        verify_folder(tmp_path / "graph", required=["optimizer"])
+    sums = tmp_path / "graph" / CHECKSUMS
+    for text in (b"", b"\xff\xfe\x00", sums.read_bytes()[:30], sums.read_bytes().replace(b"model", b"modem")):
+        sums.write_bytes(text)
+        with pytest.raises(InfoAlignError, match=r"is missing|is damaged"):
+            verify_folder(tmp_path / "graph", required=["model"])
+
+
+def test_a_small_file_that_finds_no_room(tmp_path: Path) -> None:
+    path = tmp_path / "last"
+    _folders.replace_text(path, "step-1\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3, before[1]))
+    try:
+        with pytest.raises(InfoAlignError, match=r"could not write '.*last': File too large; make room"):
+            _folders.replace_text(path, "step-2\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert _names(tmp_path) == ["last"]
+    assert path.read_text() == "step-1\n"
