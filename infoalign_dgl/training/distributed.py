@@ -141,9 +141,8 @@ def joined() -> Iterator[World]:
         return
     was_there = distributed.is_initialized()
     if not was_there:
-        on_gpu = torch.cuda.is_available() and distributed.is_nccl_available()
         try:
-            distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_TIMEOUT)
+            _join(world)
         except RuntimeError as error:
             where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
             raise RunError(
@@ -158,6 +157,19 @@ def joined() -> Iterator[World]:
         raise ElsewhereError from error
     if not was_there:
         distributed.destroy_process_group()
+
+
+def _join(world: World) -> None:
+    on_gpu = torch.cuda.is_available() and distributed.is_nccl_available()
+    store, _, _ = next(distributed.rendezvous("env://", timeout=_TIMEOUT))
+    if world.local_size == world.size:
+        # torchrun keeps the store over restarts, with the addresses of processes that are gone. Several
+        # machines count restarts each for itself, and have no common name for what is new.
+        store = distributed.PrefixStore(f"restart-{world.restarts}", store)
+    backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
+    distributed.init_process_group(
+        backend, store=store, rank=world.rank, world_size=world.size, timeout=_TIMEOUT
+    )
 
 
 def is_lost_process(error: BaseException) -> bool:

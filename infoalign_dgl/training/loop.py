@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -308,7 +309,7 @@ def _step_within_memory(run: _Run, batch: PreparedBatch) -> StepReport:
         # Out of the handler, nothing holds on to what the failed attempt had in memory.
         molecules = max(trainer.world.share_sizes(len(batch.whole)))  # the same in every process
         molecules = min(trainer.micro_batch or molecules, molecules)
-        smaller = smaller_micro_batch(molecules, step, failure)
+        smaller = trainer.world.from_first(partial(smaller_micro_batch, molecules, step, failure))
         release_memory(trainer.device)
         _take_micro_batches(run, smaller)
         run.say(

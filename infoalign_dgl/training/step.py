@@ -229,7 +229,7 @@ def summed_gradients(
         release_memory(trainer.device)
     losses, broken = sums.finish(torch.cat([own, broken])).split([len(own), world.size])
     if world.add_up(torch.tensor(float(failure is not None))):
-        raise MemoryError(failure or "in another process")
+        raise MemoryError("in another process" if failure is None else failure)
     return losses, broken
 
 
