@@ -14,7 +14,7 @@ import click
 
 PACKAGES = (
     "infoalign-dgl", "numpy", "torch", "dgl", "numba", "rdkit",
-    "torch-cluster", "csrgraph", "ensmallen", "FPSim2", "ogb",
+    "torch-cluster", "torch-geometric", "csrgraph", "ensmallen", "FPSim2", "ogb", "infoalign",
 )  # fmt: skip
 
 

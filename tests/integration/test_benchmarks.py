@@ -9,6 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+
+from infoalign_dgl.context import ContextGraph
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SECTION_KEYS = {"title", "baseline", "work", "unit", "results", "skipped", "ratios", "notes", "figures"}
 RESULT_KEYS = {"name", "note", "seconds", "median_seconds", "min_seconds", "times_baseline", "facts"}
@@ -19,13 +24,15 @@ MODULES = {
     "ensmallen": "ensmallen",
     "FPSim2, Tanimoto >= 0.7": "FPSim2",
     "ogb, smiles2graph in a loop": "ogb",
+    "infoalign, from the package index": "infoalign",
 }
 
 
-def benchmark(name: str, folder: Path, *options: str | Path) -> list[dict[str, Any]]:
+def benchmark(name: str, folder: Path, *options: str | Path, in_rounds: bool = True) -> list[dict[str, Any]]:
     """Run a program on one thread, check what all write alike, and give its sections."""
     written = folder / "out.json"
-    words = [sys.executable, BENCHMARKS / f"{name}.py", "--rounds", "1", "--threads", "1", "--json", written]
+    words = [sys.executable, BENCHMARKS / f"{name}.py", "--threads", "1", "--json", written]
+    words += ["--rounds", "1"] if in_rounds else []
     finished = subprocess.run(
         [*map(str, words), *map(str, options)], capture_output=True, text=True, check=False, cwd=folder
     )
@@ -110,3 +117,56 @@ def test_targets_agree_and_their_memory_is_measured(tmp_path: Path) -> None:
     assert set(section["figures"]["memory_bytes"]) == ways
     assert section["figures"]["largest_difference"] <= 1e-6
     assert section["figures"]["rows"]["fingerprint"] == 64
+
+
+def test_pretraining_is_timed_and_taken_apart(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    sizes = ["--molecules", "200", "--batch-size", "16", "--hidden", "16", "--layers", "2", "--steps", "2"]
+    steps, parts, fp32, bf16 = benchmark("pretrain", tmp_path, *sizes, "--reference", checkout)
+    assert [result["name"] for result in steps["results"]] == [
+        f"ours, {loss} loss, {precision}"
+        for loss in ("reference", "balanced")
+        for precision in ("fp32", "bf16")
+    ]
+    assert all(len(result["seconds"]) == 2 for result in steps["results"])
+    (skipped,) = steps["skipped"]
+    assert "does not work here: ended with status 1" in skipped["reason"]
+    assert "No module named" in skipped["reason"]
+    assert steps["figures"]["our_graph"]["nodes"] > 500
+    assert 1e8 < steps["figures"]["peak_bytes"]["ours, reference loss, fp32"] < 4e9
+    shares = parts["figures"]["shares"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["backward"] > 0
+    assert [ratio["label"] for ratio in parts["ratios"]] == ["share of a step outside the network"]
+    for section in (fp32, bf16):
+        figures = section["figures"]
+        # Decoders alone: 6,724 columns from 64 hidden units, forward and twice backward.
+        assert figures["flops"] > 16 * 6_724 * 64 * 2 * 3
+        assert 0 < figures["product_seconds"] < figures["step_seconds"]
+        assert figures["predicted_seconds"] > 0
+
+
+def test_embedding_gives_a_vector_per_molecule(tmp_path: Path, data_root: Path) -> None:
+    sizes = ["--limit", "30", "--hidden", "16", "--layers", "2"]
+    (section,) = benchmark("embed", tmp_path, *sizes, "--data-root", data_root)
+    assert section["work"] == 30
+    assert {"ours", "ours, reading structures", "ours, encoding"} <= {
+        result["name"] for result in section["results"]
+    }
+    assert_timed_or_named(section, "infoalign, from the package index")
+
+
+def test_a_graph_of_the_papers_shape_is_written_and_trained(tmp_path: Path) -> None:
+    sizes = ["--scale", "0.003", "--steps", "8", "--hidden", "16", "--batch-size", "16", "--float16"]
+    (section,) = benchmark("paper_size", tmp_path, "-o", tmp_path / "paper", *sizes, in_rounds=False)
+    figures = section["figures"]
+    assert figures["loading"]["nodes"] == sum(round(0.003 * n) for n in (129_592, 4_533, 13_795, 128_935))
+    assert len(figures["pretraining"]["seconds"]) == 2
+    graph = ContextGraph.load(tmp_path / "paper/graph")
+    assert {name: space.dim for name, space in graph.spaces.items()} == {
+        "fingerprint": 1024, "bray": 1783, "jump": 966, "l1000": 978, "crispr": 1111, "orf": 862,
+    }  # fmt: skip
+    assert all(isinstance(space.values, np.memmap) for space in graph.spaces.values())
+    assert graph.spaces["jump"].values.dtype == np.float16
+    assert not (tmp_path / "paper/scratch").exists()
