@@ -247,28 +247,27 @@ def test_micro_batches_of_synchronized_batchnorm(found, folder):
     assert read_config(folder / "synchronized").pretrain.sync_batchnorm
 
 
-def test_a_lost_process_ends_the_run_with_what_was_done(tmp_path, graph, quiet):
-    """Killed within step 7: step 6 is saved, and a single process goes on from it."""
-    code, _, _ = ended(launched(RANKS, "lost", tmp_path, KILLED="1"))
+def test_a_lost_process_ends_the_run_with_what_was_done(found, folder, tmp_path, graph, quiet):
+    """The first one is killed within step 7: the other saves step 6, and one alone goes on from it."""
+    code, _, _ = ended(launched(RANKS, "lost", tmp_path, KILLED="0"))
     assert code == 128 + signal.SIGKILL
-    first = read(tmp_path / "lost-0-0.pt")
-    assert "lost after step 6 of 10: step 6 is saved; go on with: infoalign-dgl" in first["ended"]["error"]
-    assert first["saved"] == [4, 6]
+    survivor = read(tmp_path / "lost-0-1.pt")
+    assert "lost after step 6 of 10: step 6 is saved; go on with: infoalign-dgl" in survivor["ended"]["error"]
+    assert survivor["saved"] == [4, 6]
     run = tmp_path / "run"
     assert np.isfinite(load(run).embed(["CCO"])).all()
     result = pretrain(graph, run, read_config(run).pretrain, resume=True, console=quiet)
     assert result.steps == 10
     assert [line["step"] for line in lines(run)] == list(range(1, 11))
+    assert [line["loss"] for line in lines(run)[:5]] == [line["loss"] for line in lines(folder / "whole")[:5]]
     assert read_config(run).processes == 1
 
 
 def test_processes_that_are_started_again_go_on_by_themselves(found, folder, tmp_path):
-    """It is the first process that is killed: the other one saves. The end is that of an unbroken run."""
-    code, _, error = ended(launched(RANKS, "lost", tmp_path, max_restarts=1, KILLED="0"))
+    """The other one is killed within step 7; the end is bit for bit that of a run that was not broken."""
+    code, _, error = ended(launched(RANKS, "lost", tmp_path, max_restarts=1, KILLED="1"))
     assert code == 0, error
-    survivor = read(tmp_path / "lost-0-1.pt")
-    assert "lost after step 6 of 10: step 6 is saved" in survivor["ended"]["error"]
-    assert survivor["saved"] == [4, 6]
+    assert read(tmp_path / "lost-0-0.pt")["saved"] == [4, 6]
     again = read(tmp_path / "lost-1-0.pt")
     assert "resuming after step 6 of 10" in again["said"]
     assert same(weights(tmp_path / "run", 10), weights(folder / "whole", 10))
