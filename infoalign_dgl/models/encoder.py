@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag, one_hot, relu
+from torch.nn.functional import embedding_bag, linear, one_hot, relu
 
 from infoalign_dgl._dgl import dgl
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.models.dropout import Dropout
-from infoalign_dgl.models.inference import vectors_of
+from infoalign_dgl.models.environments import environments
 from infoalign_dgl.models.messages import hear
-from infoalign_dgl.models.norm import Finish, linear_norm
+from infoalign_dgl.models.norm import (
+    Finish,
+    linear_norm,
+    mlp_of_repeated_rows,
+    multiplies_each_row_once,
+)
 from infoalign_dgl.models.segments import Arcs, Grouping, pool, spread
 from infoalign_dgl.molecules import ATOM_FEATURE_SIZES, BOND_FEATURE_SIZES
 
@@ -118,48 +123,53 @@ class VirtualNodeGIN(nn.Module):
         return pool(h, by_molecule)
 
     def _through_torch(self, batch: MoleculeBatch) -> Tensor:
-        if not self.training and not torch.is_grad_enabled():
-            return vectors_of(self, batch)
-        h, virtual, bond_kinds = self.start(batch)
-        last = len(self.convs) - 1
-        for layer, norm in enumerate(self.norms):
-            conv = cast("Any", self.convs[layer])
-            heard, pooled, h = hear(h, self.bonds_of(layer, bond_kinds), conv.eps, batch)
-            if layer < last:
-                virtual = self.talk(layer, pooled + virtual, virtual)
-            widen, inner_norm, _, narrow = conv.project_out
-            inner = linear_norm(heard, widen, inner_norm, Finish(relu=True))
-            # The next layer's virtual node is added here already, while the atoms are at hand.
-            following = virtual if layer < last else None
-            finish = Finish(layer < last, self.dropout, residual=h, per_molecule=following, batch=batch)
-            h = linear_norm(inner, narrow, norm, finish)
-        return pool(h, Grouping.of(batch.molecule, batch.num_molecules, is_sorted=True))
-
-    def start(self, batch: MoleculeBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Give what the first layer reads.
-
-        Returns
-        -------
-        atoms : Tensor
-            Shape (N, D), the virtual nodes added.
-        virtual : Tensor
-            Shape (B, D).
-        bond_kinds : Tensor
-            Shape (V, 13), one-hot features of the batch's kinds of bonds, for :meth:`bonds_of`.
-        """
         kinds = embedding_bag(batch.atom_kinds + self._atom_offsets, self.atom_embedding.weight, mode="sum")
         h = spread(kinds + self.virtual_node, Grouping.of(batch.atom_kind, len(kinds)))
         virtual = self.virtual_node.expand(batch.num_molecules, -1).contiguous()
-        return h, virtual, _one_hot_bonds(batch.bond_kinds, h.dtype)
+        bond_kinds = _one_hot_bonds(batch.bond_kinds, h.dtype)
+        last = len(self.convs) - 1
+        for layer, norm in enumerate(self.norms):
+            conv = cast("Any", self.convs[layer])
+            with torch.autocast(h.device.type, enabled=False):
+                # The linear layer of a one-hot row is a look-up: a row per kind of bond, not one per arc.
+                bonds = conv.project_in_edge_feats(bond_kinds)
+            heard, pooled, h = hear(h, bonds, conv.eps, batch)
+            if layer < last:
+                virtual = self._talk(layer, pooled + virtual, virtual)
+            elif not self.training and not torch.is_grad_enabled():
+                return pooled + self._pooled_update(heard, batch)
+            # The next layer's virtual node is added here already, while the atoms are at hand.
+            following = virtual if layer < last else None
+            finish = Finish(layer < last, self.dropout, residual=h, per_molecule=following, batch=batch)
+            h = self._update(layer, heard, norm, finish, batch)
+        return pool(h, Grouping.of(batch.molecule, batch.num_molecules, is_sorted=True))
 
-    def bonds_of(self, layer: int, bond_kinds: Tensor) -> Tensor:
-        """Give a layer's vector for each kind of bond, shape (V, D)."""
-        with torch.autocast(bond_kinds.device.type, enabled=False):
-            # The linear layer of a one-hot row is a look-up: a row per kind of bond, not one per arc.
-            bonds: Tensor = cast("Any", self.convs[layer]).project_in_edge_feats(bond_kinds)
-        return bonds
+    def _update(
+        self, layer: int, heard: Tensor, norm: nn.Module, finish: Finish, batch: MoleculeBatch
+    ) -> Tensor:
+        """Give the atoms after a layer, from what they heard."""
+        mlp = cast("Any", self.convs[layer]).project_out
+        same = environments(batch) if layer == 0 and multiplies_each_row_once(heard, mlp) else None
+        if same is not None:
+            return mlp_of_repeated_rows(heard, mlp, norm, finish, same)
+        widen, inner_norm, _, narrow = mlp
+        return linear_norm(linear_norm(heard, widen, inner_norm, Finish(relu=True)), narrow, norm, finish)
 
-    def talk(self, layer: int, pooled: Tensor, virtual: Tensor) -> Tensor:
+    def _pooled_update(self, heard: Tensor, batch: MoleculeBatch) -> Tensor:
+        """Give the sums over molecules of the last layer's updates, in eval mode.
+
+        What comes after the hidden units is linear then, so they are summed before they are multiplied.
+        """
+        widen, inner_norm, _, narrow = cast("Any", self.convs[-1]).project_out
+        norm = cast("Any", self.norms[-1])
+        inner = linear_norm(heard, widen, inner_norm, Finish(relu=True))
+        by_molecule = Grouping.of(batch.molecule, batch.num_molecules, is_sorted=True)
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        shift = norm.bias + scale * (narrow.bias - norm.running_mean)
+        summed = linear(pool(inner, by_molecule), narrow.weight).to(scale.dtype)
+        return scale * summed + batch.atoms_per_molecule[:, None] * shift
+
+    def _talk(self, layer: int, pooled: Tensor, virtual: Tensor) -> Tensor:
         """Give the virtual nodes after a layer, from the sums over their molecules."""
         widen, inner_norm, _, narrow, norm, _ = cast("nn.Sequential", self.virtual_mlps[layer])
         inner = linear_norm(pooled, cast("nn.Linear", widen), inner_norm, Finish(relu=True))

@@ -8,7 +8,7 @@ rest) and so does the backward pass.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, distributed, nn
@@ -21,6 +21,7 @@ from infoalign_dgl.models.segments import Grouping, spread
 
 if TYPE_CHECKING:
     from infoalign_dgl.models.dropout import Dropout
+    from infoalign_dgl.models.environments import Environments
     from infoalign_dgl.molecules import MoleculeBatch
 
 _LEVELS = 65536  # a random number of 16 bits decides whether an entry is dropped
@@ -97,20 +98,82 @@ def linear_norm(x: Tensor, linear: nn.Linear, norm: nn.Module, finish: Finish) -
     Tensor
         Shape (rows, D); float32 where something is added, else of autocast's type where that is on.
     """
-    assert isinstance(norm, nn.BatchNorm1d | nn.SyncBatchNorm)
     if not _has_kernel(x, linear):
         return _finish_with_torch(norm(linear(x)), finish)
+    return _normalize(nn.functional.linear(x, linear.weight), linear.bias, norm, finish)
+
+
+def _normalize(product: Tensor, bias: Tensor, norm: nn.Module, finish: Finish) -> Tensor:
+    """Do what follows a linear layer's product, of which the bias was left out."""
+    assert isinstance(norm, nn.BatchNorm1d | nn.SyncBatchNorm)
     adds = finish.residual is not None or finish.per_molecule is not None
     dtype = torch.float32 if adds else activation_dtype("cpu")
-    return _Normalize.apply(
-        nn.functional.linear(x, linear.weight),
-        linear.bias,
-        norm.weight,
-        norm.bias,
-        finish.residual,
-        finish.per_molecule,
-        _Plan.of(norm, finish, dtype),
-    )
+    plan = _Plan.of(norm, finish, dtype)
+    return _Normalize.apply(product, bias, norm.weight, norm.bias, finish.residual, finish.per_molecule, plan)
+
+
+def mlp_of_repeated_rows(
+    x: Tensor, mlp: nn.Sequential, norm: nn.Module, finish: Finish, same: Environments
+) -> Tensor:
+    """Apply a GIN layer's MLP, batch normalization and what follows, multiplying each different row once.
+
+    Parameters
+    ----------
+    x : Tensor
+        Shape (N, features); rows of one environment are the same.
+    mlp : nn.Sequential
+        Linear, BatchNorm, ReLU, linear.
+    norm : nn.Module
+        The normalization after it.
+    finish : Finish
+        What comes after, which tells all N rows apart.
+    same : Environments
+        Of the N rows into G.
+
+    Returns
+    -------
+    Tensor
+        Shape (N, D), as :func:`linear_norm` gives it.
+    """
+    widen, inner_norm, _, narrow = cast("Any", mlp)
+    rows = nn.functional.linear(x.index_select(0, same.examples), widen.weight).float()
+    inner = _normalize_repeated(rows, widen.bias, inner_norm, same.counts).relu()
+    product = nn.functional.linear(inner, narrow.weight).float()
+    return _normalize(spread(product, same.atoms), narrow.bias, norm, finish)
+
+
+def _normalize_repeated(rows: Tensor, bias: Tensor, norm: nn.BatchNorm1d, counts: Tensor) -> Tensor:
+    """Normalize G rows by the moments that they have where each stands for so many, ``counts``."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    if not norm.training:
+        return norm(rows + bias)
+    total = int(counts.sum())
+    share = counts.to(rows.dtype) / total
+    mean = share @ rows
+    centred = rows - mean
+    variance = share @ centred.square()
+    with torch.no_grad():
+        _follow(norm, mean + bias, variance * (total / (total - 1)))
+    shift = norm.bias + 0 * bias  # which so has a gradient, and one of 0, as in linear_norm
+    return centred * (norm.weight * (variance + norm.eps).rsqrt()) + shift
+
+
+def _follow(norm: nn.BatchNorm1d | nn.SyncBatchNorm, mean: Tensor, variance: Tensor) -> None:
+    """Let running moments follow a batch's."""
+    assert norm.momentum is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.running_mean.lerp_(mean.float(), norm.momentum)
+    norm.running_var.lerp_(variance.float(), norm.momentum)
+    if norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+
+
+def multiplies_each_row_once(x: Tensor, mlp: nn.Sequential) -> bool:
+    """Tell whether :func:`mlp_of_repeated_rows` can be used: not where moments are taken over processes."""
+    widen, inner_norm, _, _ = cast("Any", mlp)
+    return _has_kernel(x, widen) and not (inner_norm.training and isinstance(inner_norm, nn.SyncBatchNorm))
 
 
 def _has_kernel(x: Tensor, linear: nn.Linear) -> bool:
@@ -187,11 +250,7 @@ class _Moments:
                 f"BatchNorm needs at least 2 rows in training, not {rows:.0f}: use a larger batch, or call "
                 "eval()"
             )
-        assert norm.momentum is not None
-        norm.running_mean.lerp_((mean + bias).float(), norm.momentum)
-        norm.running_var.lerp_((deviation / (rows - 1)).float(), norm.momentum)
-        if norm.num_batches_tracked is not None:
-            norm.num_batches_tracked.add_(1)
+        _follow(norm, mean + bias, deviation / (rows - 1))
         return cls(mean, _rstd(deviation / rows, norm.eps), rows)
 
 

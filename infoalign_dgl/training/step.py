@@ -179,8 +179,9 @@ def gradient_norms(model: InfoAlign) -> torch.Tensor:
     for name, parameter in model.named_parameters():
         space = name.split(".")[1] if name.startswith("decoders.") else ""
         if parameter.grad is not None:
-            groups[space].append(parameter.grad)
-    return torch.stack([torch.nn.utils.get_total_norm(gradients) for gradients in groups.values()])
+            flat = parameter.grad.flatten()
+            groups[space].append(torch.dot(flat, flat))  # in several threads, which a norm is not
+    return torch.stack([torch.stack(squares).sum() for squares in groups.values()]).sqrt()
 
 
 def summed_gradients(

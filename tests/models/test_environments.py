@@ -1,11 +1,12 @@
-"""The encoder without gradients against itself with them, and environments against their definition."""
+"""Environments against their definition; the encoder with and without them, and without gradients."""
 
 import numpy as np
 import pytest
 import torch
 
-from infoalign_dgl.models import InfoAlign, ModelConfig, inference
-from infoalign_dgl.models.inference import environments
+from infoalign_dgl.models import InfoAlign, ModelConfig, encoder
+from infoalign_dgl.models import environments as module
+from infoalign_dgl.models.environments import environments
 from infoalign_dgl.molecules import featurize
 from infoalign_dgl.sources.simulate_seeds import SEED_DRUGS
 
@@ -51,18 +52,36 @@ def test_vectors_where_environments_do_not_fit(batch, monkeypatch):
     model = trained_model(3)
     with torch.no_grad():
         expected = model.encoder(batch, "torch")
-        monkeypatch.setattr(inference, "_LARGEST", 1000)
+        monkeypatch.setattr(module, "_LARGEST", 1000)
         assert environments(batch) is None
         found = model.encoder(batch, "torch")
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_training_and_gradients_take_the_other_way(batch, monkeypatch):
-    model = trained_model(2)
-    monkeypatch.setattr("infoalign_dgl.models.encoder.vectors_of", None)
-    assert model.encoder(batch, "torch").requires_grad
-    with torch.no_grad():
-        model.train().encoder(batch, "torch")
+def run_in_training(batch, dtype=torch.float32):
+    """mu, gradients and running moments of one training pass without dropout."""
+    torch.manual_seed(0)
+    model = trained_model(3).train()
+    model.encoder.dropout.p = 0.0
+    vectors = model.encoder(batch, "torch")
+    (vectors * torch.linspace(-1, 1, vectors.numel()).view(vectors.shape)).sum().backward()
+    gradients = {name: p.grad for name, p in model.encoder.named_parameters()}
+    return vectors.detach(), gradients, dict(model.encoder.named_buffers())
+
+
+def test_training_with_each_environment_multiplied_once(batch, monkeypatch):
+    found, gradients, buffers = run_in_training(batch)
+    used = []
+    monkeypatch.setattr(encoder, "environments", lambda batch: used.append(batch))
+    expected, every_gradient, every_buffer = run_in_training(batch)
+    assert len(used) == 1
+    scale = expected.abs().max()
+    assert (found - expected).abs().max() < 1e-5 * scale
+    largest = max(float(gradient.abs().max()) for gradient in every_gradient.values())
+    for name, gradient in every_gradient.items():
+        torch.testing.assert_close(gradients[name], gradient, rtol=1e-3, atol=2e-5 * largest, msg=name)
+    for name, buffer in every_buffer.items():
+        torch.testing.assert_close(buffers[name], buffer, rtol=1e-4, atol=1e-5, msg=name)
 
 
 def test_environments_by_their_definition(batch):
@@ -71,12 +90,14 @@ def test_environments_by_their_definition(batch):
     for src, dst, bond in zip(batch.edge_src.tolist(), batch.edge_dst.tolist(), bonds, strict=True):
         around[dst].append((*bond, *atoms[src]))
     described = [(*atom, *sorted(near)) for atom, near in zip(atoms, around, strict=True)]
-    examples, environment = environments(batch)
-    assert len(examples) == len(set(described))
-    assert [described[examples[e]] for e in environment.tolist()] == described
+    same = environments(batch)
+    assert len(same.examples) == len(set(described))
+    assert [described[same.examples[e]] for e in same.atoms.group.tolist()] == described
+    assert same.examples.tolist() == [described.index(described[first]) for first in same.examples.tolist()]
+    assert same.counts.tolist() == [described.count(described[first]) for first in same.examples.tolist()]
 
 
 def test_environments_of_no_atoms():
     packed, _ = featurize(["", ""])
-    examples, environment = environments(packed.gather(np.arange(2)))
-    assert len(examples) == len(environment) == 0
+    same = environments(packed.gather(np.arange(2)))
+    assert len(same.examples) == len(same.atoms.group) == 0
