@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infoalign_dgl.cli._output import json_option, print_json, print_table
-from infoalign_dgl.errors import RunError
+from infoalign_dgl.errors import InfoAlignError, RunError
 from infoalign_dgl.models.config import COMPATS
 from infoalign_dgl.training.config import LOSSES, PRECISIONS, TRANSITIONS, PretrainConfig
 
@@ -129,11 +130,18 @@ def command(
     from infoalign_dgl.training.distributed import ElsewhereError, World
 
     console = Console(stderr=as_json)  # with --json, standard output is the JSON and nothing else
+    world = World.of_environment()
     try:
-        result = pretrain(ContextGraph.load(graph), output, config, resume=resume, console=console)
+        context = ContextGraph.load(graph)
+    except InfoAlignError:
+        if world.local_rank > 0:  # the first process of the machine says the same
+            sys.exit(1)
+        raise
+    try:
+        result = pretrain(context, output, config, resume=resume, console=console)
     except ElsewhereError:
         sys.exit(1)
-    if World.of_environment().rank > 0:
+    if world.rank > 0:
         return
     if as_json:
         print_json(dataclasses.asdict(result))
@@ -146,7 +154,7 @@ def _start_processes(ctx: click.Context, nproc: int, max_restarts: int) -> None:
     """Run the command without these two options in several processes, and exit as they do."""
     if "RANK" in os.environ:
         raise click.UsageError("torchrun starts the processes here: leave --nproc out")
-    from infoalign_dgl.training.launch import launch
+    from infoalign_dgl.training.launch import SIGNALLED, launch
 
     words = []
     for parameter in ctx.command.params:
@@ -158,7 +166,10 @@ def _start_processes(ctx: click.Context, nproc: int, max_restarts: int) -> None:
             continue
         given = [] if isinstance(parameter, click.Option) and parameter.is_flag else [str(ctx.params[name])]
         words += given if isinstance(parameter, click.Argument) else [parameter.opts[0], *given]
-    sys.exit(launch(["-m", "infoalign_dgl.cli", "pretrain", *words], nproc, max_restarts=max_restarts))
+    code = launch(["-m", "infoalign_dgl.cli", "pretrain", *words], nproc, max_restarts=max_restarts)
+    if code > SIGNALLED:
+        click.echo(f"Error: a process was ended by {signal.Signals(code - SIGNALLED).name}", err=True)
+    sys.exit(code)
 
 
 def print_result(result: PretrainResult) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -155,8 +156,9 @@ def joined() -> Iterator[World]:
         if not is_lost_process(error):
             raise
         raise ElsewhereError from error
-    if not was_there:
-        distributed.destroy_process_group()
+    finally:
+        if not was_there:
+            distributed.destroy_process_group()
 
 
 def _join(world: World) -> None:
@@ -167,9 +169,11 @@ def _join(world: World) -> None:
         # machines count restarts each for itself, and have no common name for what is new.
         store = distributed.PrefixStore(f"restart-{world.restarts}", store)
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
+    shows_errors = sys.excepthook
     distributed.init_process_group(
         backend, store=store, rank=world.rank, world_size=world.size, timeout=_TIMEOUT
     )
+    sys.excepthook = shows_errors  # torch's puts the rank before each line, but few processes have one to say
 
 
 def is_lost_process(error: BaseException) -> bool:

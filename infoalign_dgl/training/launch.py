@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
+SIGNALLED = 128  # above it, an exit code is this and a signal's number
 _RELAYED = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -42,11 +43,14 @@ def launch(arguments: Sequence[str], processes: int, *, max_restarts: int = 0) -
     Returns
     -------
     int
-        0 if all ended well; else the exit code of the first one that failed, 128 + N after signal N.
+        0 if all ended well; else the exit code of the first one that failed: ``SIGNALLED`` + N after signal
+        N.
     """
     threads = max(1, len(os.sched_getaffinity(0)) // processes)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
+    logging.getLogger("torch.distributed.elastic").setLevel(
+        logging.CRITICAL
+    )  # processes say themselves why they end
     with tempfile.TemporaryDirectory(prefix="infoalign-dgl-") as logs, _signals_relayed():
         config = LaunchConfig(
             min_nodes=1,
@@ -64,9 +68,9 @@ def launch(arguments: Sequence[str], processes: int, *, max_restarts: int = 0) -
             elastic_launch(config, sys.executable)(*arguments)
         except ChildFailedError as error:
             _, failure = error.get_first_failure()
-            return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+            return failure.exitcode if failure.exitcode > 0 else SIGNALLED - failure.exitcode
         except SignalException as error:
-            return 128 + error.sigval
+            return SIGNALLED + error.sigval
     return 0
 
 
@@ -80,7 +84,7 @@ def _signals_relayed() -> Iterator[None]:
     def relay(number: int, _frame: FrameType | None) -> None:
         children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
         if not children:
-            sys.exit(128 + number)
+            sys.exit(SIGNALLED + number)
         for child in children:
             os.kill(int(child), number)
 

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import warnings
+from datetime import timedelta
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -22,7 +23,7 @@ from rich.console import Console
 
 from infoalign_dgl.errors import InfoAlignError
 from infoalign_dgl.models import InfoAlign
-from infoalign_dgl.training import PretrainConfig, gradient_sums, loop, step
+from infoalign_dgl.training import PretrainConfig, distributed, gradient_sums, loop, step
 from infoalign_dgl.training.checkpoint import saved_steps
 from infoalign_dgl.training.distributed import World, joined
 from infoalign_dgl.training.gradient_sums import GradientSums
@@ -51,6 +52,7 @@ GRADIENT_CASES = [
 SYNC_CASES = [{"loss": "reference"}, {"loss": "balanced"}, {"loss": "eq3", "encoder": "gin"}]
 
 
+distributed._TIMEOUT = timedelta(seconds=100)  # so that processes that a test left waiting end
 gradient_sums.BUCKET_BYTES = 2048  # so that there are many, of which some are sent when a process dies
 
 
