@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
@@ -51,7 +51,8 @@ class World:
     local_rank, local_size : int
         The same among those on this machine.
     restarts : int
-        How often the processes were all started again, after one of them was lost.
+        How often the processes were all started again, after one of them was lost. ``torchrun`` counts that
+        on the machine that lost it only, and a joined world has the largest count.
     """
 
     rank: int = 0
@@ -151,7 +152,7 @@ def joined() -> Iterator[World]:
                 f"({_first_line(error)}): check the network, and GLOO_SOCKET_IFNAME where there are several"
             ) from error
     try:
-        yield world
+        yield replace(world, restarts=_most(world.restarts))
     except RuntimeError as error:
         if not is_lost_process(error):
             raise
@@ -159,6 +160,13 @@ def joined() -> Iterator[World]:
     finally:
         if not was_there:
             distributed.destroy_process_group()
+
+
+def _most(count: int) -> int:
+    """Return the largest of the processes' counts."""
+    counts = torch.tensor(count)
+    distributed.all_reduce(counts, distributed.ReduceOp.MAX)
+    return int(counts)
 
 
 def _join(world: World) -> None:
