@@ -17,7 +17,7 @@ from infoalign_dgl.cli._output import json_option, print_json
     "--smiles-column", default="smiles", show_default=True, help="The column that holds the structures."
 )
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), default=512, show_default=True, help="Molecules at a time."
+    "--batch-size", type=click.IntRange(min=1), default=128, show_default=True, help="Molecules at a time."
 )
 @json_option
 def command(
