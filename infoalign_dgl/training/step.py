@@ -190,7 +190,7 @@ def summed_gradients(
     """Let the model's gradients be those of a batch, over all its shares.
 
     All processes make the same exchanges in the same order, also where memory runs out in one of them (but
-    for those within synchronized BatchNorm, where the others then see that a process was lost).
+    for those within synchronized BatchNorm, where this process then ends, and the others see that it did).
 
     Parameters
     ----------
@@ -211,6 +211,8 @@ def summed_gradients(
     ------
     MemoryError
         In every process, if memory ran out in one of them; gradients are of no use then.
+    RunError
+        In the process whose memory ran out, with synchronized BatchNorm.
     """
     world, sums, failure = trainer.world, trainer.sums, None
     own = torch.zeros(2 + len(parts[0].targets), device=trainer.device)
@@ -221,8 +223,14 @@ def summed_gradients(
         own = accumulate_gradients(trainer, step, parts)
         broken[world.rank] = ~own.isfinite().all()
     except (MemoryError, RuntimeError) as error:
-        if sums is None or trainer.config.sync_batchnorm or not is_out_of_memory(error):
+        if sums is None or not is_out_of_memory(error):
             raise
+        if trainer.config.sync_batchnorm:
+            most = max(len(part.molecules) for part in parts)
+            raise RunError(
+                f"memory ran out in process {world.rank} with {most} molecules at a time, and the others "
+                f"wait within --sync-batchnorm: go on with --resume --micro-batch {max(2, most // 2)}"
+            ) from error
         failure = str(error)
     if sums is None:
         return own, broken

@@ -18,10 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from infoalign_dgl.errors import RunError
+from infoalign_dgl.models import InfoAlign
 from infoalign_dgl.representation import load
-from infoalign_dgl.training import PretrainConfig, pretrain
+from infoalign_dgl.training import PretrainConfig, pretrain, step
 from infoalign_dgl.training.checkpoint import saved_steps
 from infoalign_dgl.training.distributed import ALONE, World, lock
+from infoalign_dgl.training.gradient_sums import GradientSums
 from infoalign_dgl.training.run_folder import read_config
 
 RANKS = Path(__file__).with_name("ranks.py")
@@ -245,6 +248,21 @@ def test_micro_batches_of_synchronized_batchnorm(found, folder):
     assert found[0]["synchronized_run"]["ended"]["steps"] == 10
     assert {line["micro_batches"] for line in lines(folder / "synchronized")} == {2}
     assert read_config(folder / "synchronized").pretrain.sync_batchnorm
+
+
+def test_memory_that_runs_out_within_synchronized_batchnorm(ranks, graph, monkeypatch):
+    """The others wait for moments and can agree on nothing: this process ends without an exchange."""
+    trainer, data = ranks.make_trainer(graph, ALONE, sync_batchnorm=True)
+    trainer.sums = GradientSums(trainer.model.parameters())
+
+    def none(*_args, **_kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(InfoAlign, "encode", none)
+    with pytest.raises(
+        RunError, match=r"ran out in process 0 with 17 molecules .* --resume --micro-batch 8$"
+    ):
+        step.summed_gradients(trainer, 0, ranks.batches(data, ALONE))
 
 
 def test_a_lost_process_ends_the_run_with_what_was_done(found, folder, tmp_path, graph, quiet):
