@@ -217,11 +217,7 @@ def _start(
 
 def _go_on(run: _Run, earlier: RunConfig) -> None:
     """Put a run into the state that its folder has it in."""
-    if earlier.graph["molecules_sha256"] != run.description.graph["molecules_sha256"]:
-        raise RunError(
-            f"'{run.folder}' was trained on another graph's molecules: resume with the graph it was "
-            "started on"
-        )
+    run.trainer.world.from_first(partial(_check_molecules, run, earlier))
     run.progress = restore(run.folder, run.trainer, run.console)
     before = None if earlier.pretrain is None else earlier.pretrain.micro_batch
     sizes = (run.trainer.config.micro_batch, before, run.progress.micro_batch)
@@ -231,6 +227,14 @@ def _go_on(run: _Run, earlier: RunConfig) -> None:
             f"{run.description.processes} process(es) go on with what {earlier.processes} did: molecules and "
             "walks are those of an uninterrupted run, but not dropout, the latent's noise and what BatchNorm "
             "sees"
+        )
+
+
+def _check_molecules(run: _Run, earlier: RunConfig) -> None:
+    if earlier.graph["molecules_sha256"] != run.description.graph["molecules_sha256"]:
+        raise RunError(
+            f"'{run.folder}' was trained on another graph's molecules: resume with the graph it was "
+            "started on"
         )
 
 
