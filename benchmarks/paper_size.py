@@ -15,6 +15,7 @@ Run it with::
 from __future__ import annotations
 
 import shutil
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def main(
         f"{written['feature_bytes'] / GIB:.2f} GiB of features on disk", STEP, full_size=scale == 1,
     )  # fmt: skip
     seconds = trained["seconds"]
-    rate = f"{batch_size * len(seconds) / sum(seconds):,.0f}"
+    rate = f"{batch_size / statistics.median(seconds):,.0f}"
     section.timings += [
         _row(WRITING, [written["request_seconds"]], write_peaks),
         _row(FIRST, [trained["until_first_seconds"]]),
