@@ -77,11 +77,11 @@ def test_the_tour_runs_and_leaves_runs_that_load(tmp_path: Path) -> None:
 
 def _keys(result: object) -> set[str]:
     """First InChIKey blocks of the molecules that the demo held back."""
-    from infoalign_dgl.demo import _test_molecules
+    from infoalign_dgl.demo import held_out_molecules
     from infoalign_dgl.molecules import standardize
 
     simulation = simulate(500)
-    smiles = simulation.molecules["smiles"][_test_molecules(simulation, 0.3)].tolist()
+    smiles = simulation.molecules["smiles"][held_out_molecules(simulation, 0.3)].tolist()
     return {str(key)[:14] for key in standardize(smiles).key}
 
 
