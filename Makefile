@@ -41,7 +41,7 @@ test-python: $(VENV)/.installed
 
 # The other DGL release, in an environment of its own that borrows everything else from $(VENV).
 .venv-dgl2/.installed: $(VENV)/.installed
-	$(PYTHON) -m venv .venv-dgl2
+	$(BIN)/python -m venv .venv-dgl2
 	$(BIN)/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
 	  > $$(.venv-dgl2/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/borrowed.pth
 	.venv-dgl2/bin/python -m pip install --quiet --no-deps dgl==2.1.0
