@@ -3,10 +3,11 @@
 Both start at the same text and end at an array with a row of 300 numbers per molecule; the models (GIN with
 a virtual node, 5 layers of 300, weights as they are drawn) are loaded before, and our processes that read
 structures are started before. Ours standardizes each molecule (largest fragment, uncharged); the package
-does not.
+does not. Each side runs in a process of its own, in turn with the others.
 
-The published side is the package `infoalign` of the package index where it is installed, or the same steps by
-the modules of a checkout of the published implementation. Its batch size is its default, 32.
+The published side is the package `infoalign` of the package index where it is installed, and the same steps
+by the modules of a checkout of the published implementation where one is given. Its batch size is its
+default, 32.
 
 Run it with::
 
@@ -15,102 +16,32 @@ Run it with::
 
 from __future__ import annotations
 
-import os
-import sys
 import tempfile
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
-from _harness import Entry, Ratio, Report, Section, build_peer, common_options, data_root_option, measure
+from _harness import Entry, Ratio, Report, Section, Skipped, common_options, data_root_option, measure
 from _machine import limit_threads
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from infoalign_dgl.representation import Representation
-
-    Embed = Callable[[list[str]], np.ndarray]
+from _processes import Worker, WorkerError, running
 
 OURS, PACKAGE, CHECKOUT = "ours", "infoalign, from the package index", "published modules"
 READING, ENCODING = "ours, reading structures", "ours, encoding"
 CAP_SECONDS = 60.0
-PUBLISHED_BATCH = 32
-SETTINGS = {"gnn_type": "gin-virtual", "graph_pooling": "sum", "norm_layer": "batch_norm"}
 
 
-def make_run(folder: Path, hidden: int, layers: int) -> Representation:
-    """Save an untrained model by pretraining for no steps on a small simulated graph, and load it."""
-    from rich.console import Console
-
-    from infoalign_dgl.context import build_context_graph
-    from infoalign_dgl.representation import load
-    from infoalign_dgl.training import PretrainConfig, pretrain
-
-    config = PretrainConfig(hidden=hidden, layers=layers, max_steps=0, device="cpu")
-    graph = build_context_graph("simulated:200")
-    pretrain(graph, folder / "run", config, console=Console(file=sys.stderr, quiet=True))
-    return load(folder / "run", device="cpu")
+def start(stack: ExitStack, smiles: list[str], hidden: int, layers: int, *side: str | Path) -> Worker:
+    """Start a side's process and let it make its model."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    worker = stack.enter_context(running("_embed_worker.py", *side))
+    worker.ask("load", smiles=smiles, folder=folder, hidden=hidden, layers=layers)
+    return worker
 
 
-def package_entry(folder: Path, hidden: int, layers: int) -> list[Embed]:
-    """Give the package's own call, on a file of its own untrained weights."""
-    sys.modules.setdefault("outdated", None)  # type: ignore[arg-type]  # ogb asks the package index, in a thread
-    import torch
-    from infoalign import representer
-    from infoalign.models.gnn import PretrainedGNN
-
-    class Smaller(representer.ModelConfig):
-        def __init__(self) -> None:
-            super().__init__()
-            self.emb_dim, self.num_layer = hidden, layers
-
-    representer.ModelConfig = Smaller
-    weights = PretrainedGNN(num_layer=layers, emb_dim=hidden, **SETTINGS).state_dict()
-    torch.save(weights, folder / "published.pt")
-    published = representer.InfoAlignRepresenter(str(folder / "published.pt"))
-
-    def embed(smiles: list[str]) -> np.ndarray:
-        with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):  # its progress bar
-            return published.predict(smiles)
-
-    return [embed]
-
-
-def checkout_entry(checkout: Path, hidden: int, layers: int) -> list[Embed]:
-    """Give the same steps by a checkout's modules: graphs in a loop, batches, the encoder in eval mode."""
-    sys.modules.setdefault("outdated", None)  # type: ignore[arg-type]
-    sys.path.insert(0, str(checkout))
-    import pandas as pd
-    import torch
-    from dataset.data_utils import read_graph_list
-    from models.gnn import GNN
-    from torch_geometric.loader import DataLoader
-
-    model = GNN(num_layer=layers, emb_dim=hidden, **SETTINGS).eval()
-
-    def embed(smiles: list[str]) -> np.ndarray:
-        table = pd.DataFrame({"smiles": smiles, "mol_id": [str(i) for i in range(len(smiles))]})
-        with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere), redirect_stdout(nowhere):
-            graphs = read_graph_list(table, keep_id=True)
-        found = []
-        with torch.no_grad():
-            for batch in DataLoader(graphs, batch_size=PUBLISHED_BATCH):
-                atoms, _ = model.graph_encoder(batch)
-                mu, _ = model.dist_net(model.pool(atoms, batch.batch)).chunk(2, dim=1)
-                found.append(mu)
-        return torch.cat(found).numpy()
-
-    return [embed]
-
-
-def check_shape(vectors: np.ndarray, rows: int, hidden: int) -> dict[str, Any]:
-    """Tell whether a side gave a vector for each molecule."""
-    if vectors.shape != (rows, hidden) or not np.isfinite(vectors).all():
-        raise SystemExit(f"{vectors.shape} numbers came, or NaN among them, where {(rows, hidden)} should")
-    return {}
+def why_not(error: WorkerError) -> str:
+    """Say why a side cannot be timed."""
+    _, missing, module = str(error).partition("ModuleNotFoundError: No module named ")
+    return f"not installed: no module named {module}" if missing else f"does not work here: {error}"
 
 
 @click.command(context_settings={"show_default": True})
@@ -140,27 +71,27 @@ def main(
     report = Report("embed", settings, threads, json_file)
     section = Section(f"{len(smiles):,} molecules of ChEMBL2K to vectors", OURS, len(smiles), "molecules")
     section.full_size = limit is None and (hidden, layers) == (300, 5)
-    with tempfile.TemporaryDirectory() as folder:
-        ours = make_run(Path(folder), hidden, layers)
-        found: list[tuple[str, Embed]] = [(OURS, lambda rows: np.asarray(ours.embed(rows)))]
-        peers = [(PACKAGE, lambda: package_entry(Path(folder), hidden, layers))]
-        if reference is not None:
-            peers.append((CHECKOUT, lambda: checkout_entry(reference.resolve(), hidden, layers)))
-        for name, build in peers:
-            embeds, skipped = build_peer([name], build)
-            found += [(name, embed) for embed in embeds]
-            section.skipped += skipped
+    peers: dict[str, tuple[str | Path, ...]] = {PACKAGE: ("package",)}
+    if reference is not None:
+        peers[CHECKOUT] = ("checkout", reference.resolve())
+    with ExitStack() as stack:
+        ours = start(stack, smiles, hidden, layers, "ours")
+        entries = [
+            Entry(OURS, lambda: ours.ask("embed")),
+            Entry(READING, lambda: ours.ask("read"), "in processes"),
+            Entry(ENCODING, lambda: ours.ask("encode"), "all threads"),
+        ]
+        for name, side in peers.items():
+            try:
+                peer = start(stack, smiles, hidden, layers, *side)
+            except WorkerError as error:
+                section.skipped.append(Skipped(name, why_not(error)))
+                continue
 
-        def make_entry(name: str, embed: Embed) -> Entry:
-            return Entry(
-                name,
-                lambda: embed(smiles),
-                "" if name == OURS else "does not standardize",
-                peer=name != OURS,
-                facts=lambda vectors: check_shape(vectors, len(smiles), hidden),
-            )
+            def embed(peer: Worker = peer) -> object:
+                return peer.ask("embed")
 
-        entries = [make_entry(*side) for side in found] + parts(ours, smiles)
+            entries.append(Entry(name, embed, "does not standardize", peer=True))
         measure(section, entries, rounds, cap_seconds=CAP_SECONDS)
     section.compare(
         [
@@ -171,17 +102,6 @@ def main(
         ]
     )
     report.add(section)
-
-
-def parts(ours: Representation, smiles: list[str]) -> list[Entry]:
-    """Time what ours does in two halves: structures to graphs, and graphs to vectors."""
-    from infoalign_dgl.molecules import standardized_graphs
-
-    packed, _ = standardized_graphs(smiles)
-    return [
-        Entry(READING, lambda: standardized_graphs(smiles, helpers=ours.helpers), "in processes"),
-        Entry(ENCODING, lambda: ours.encode(packed), "all threads"),
-    ]
 
 
 if __name__ == "__main__":
