@@ -144,7 +144,7 @@ class FeatureSpace:
         The d feature names.
     values : np.ndarray
         Shape (rows, d), float32 or float16 in [0, 1]; or bit-packed uint8 of shape (rows, ceil(d / 8)) in
-        ``np.packbits`` order.
+        ``np.packbits`` order. Kept in C order, whatever it came in: whoever follows a walk reads whole rows.
     node_rows : np.ndarray
         Shape (nodes of the type,), int64: a node's row, or -1.
     num_bits : int or None
@@ -162,6 +162,8 @@ class FeatureSpace:
     scaler: MinMaxScaler | None = None
 
     def __post_init__(self) -> None:
+        if not self.values.flags.c_contiguous:
+            object.__setattr__(self, "values", np.ascontiguousarray(self.values))
         width = self.values.shape[1] if self.num_bits is None else self.num_bits
         if width != len(self.columns):
             raise GraphError(

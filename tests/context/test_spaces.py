@@ -90,6 +90,14 @@ def test_scaled_space_reports_constant_columns(float16):
         space.transform(np.zeros((1, 3)))
 
 
+@pytest.mark.parametrize("scattered", [np.asfortranarray, lambda rows: rows[:, ::2]])
+def test_a_rows_values_lie_together(scattered):
+    values = scattered(np.arange(24, dtype=np.float32).reshape(4, 6))
+    space = FeatureSpace("s", "gene", [str(i) for i in range(values.shape[1])], values, np.arange(4))
+    assert space.values.flags.c_contiguous
+    np.testing.assert_array_equal(space.values, values)
+
+
 def test_bits_are_unpacked_and_averaged():
     bits = np.random.default_rng(0).integers(0, 2, (9000, 20), dtype=np.uint8)
     packed = np.packbits(bits, axis=1)
