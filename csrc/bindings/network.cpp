@@ -65,10 +65,12 @@ ActivationGradient gradient_at(Address x, int x_number, Address given, int given
 }
 
 void activation_sums_py(const ActivationArguments& all, Address x, int x_number, Address given, int given_number,
-                        Address kept, Address mean, Address dz, Address dz_x, Address group_gradient, int threads) {
+                        Address kept, Address mean, Address dz, Address dz_x, Address group_gradient, Address again,
+                        int threads) {
     const nb::gil_scoped_release release;
     activation_sums(gradient_at(x, x_number, given, given_number, kept, mean), all.rows, all.width, all.how, all.groups,
-                    at_address<double>(dz), at_address<double>(dz_x), at_address<float>(group_gradient), threads);
+                    at_address<double>(dz), at_address<double>(dz_x), at_address<float>(group_gradient),
+                    at_address<void>(again), threads);
 }
 
 void activation_backward_py(const ActivationArguments& all, Address x, int x_number, Address given, int given_number,

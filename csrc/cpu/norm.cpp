@@ -116,6 +116,12 @@ struct Activating {
 /// Whether ReLU lets a value through. A NaN passes, so that it shows in the loss.
 INFOALIGN_INLINE bool passes_relu(float value) { return !(value <= 0.0F); }
 
+/// The activated value of an entry, before dropout.
+template <bool kRelu>
+INFOALIGN_INLINE float activated(float value) {
+    return !kRelu || passes_relu(value) ? value : 0.0F;
+}
+
 template <bool kRelu, bool kDrop, class In, class Out>
 INFOALIGN_INLINE void activate_row(const Activating& task, const In* x, int64_t row, const float* group, Out* y) {
     const float* __restrict scale = task.how.scale;
@@ -133,8 +139,8 @@ INFOALIGN_INLINE void activate_row(const Activating& task, const In* x, int64_t 
             const uint8_t pass = static_cast<uint8_t>(kept[c] & (!kRelu || passes_relu(value)));
             kept[c] = pass;
             value = pass != 0 ? value * keep : 0.0F;
-        } else if (kRelu) {
-            value = passes_relu(value) ? value : 0.0F;
+        } else {
+            value = activated<kRelu>(value);
         }
         if (residual != nullptr) value += residual[c];
         if (group != nullptr) value += group[c];
@@ -202,7 +208,8 @@ struct BackwardRow {
 
 template <bool kRelu, bool kDrop, class In, class Out>
 INFOALIGN_INLINE void sums_row(BackwardRow<In, Out> row, const Activation& how, int64_t width,
-                               const float* __restrict mean, float* __restrict dz, float* __restrict dz_x) {
+                               const float* __restrict mean, float* __restrict dz, float* __restrict dz_x,
+                               Out* __restrict again) {
     const float* __restrict scale = how.scale;
     const float* __restrict shift = how.shift;
     const float keep = how.keep_scale;
@@ -212,16 +219,18 @@ INFOALIGN_INLINE void sums_row(BackwardRow<In, Out> row, const Activation& how, 
                                                  kDrop ? row.kept[c] : uint8_t{1}, keep);
         dz[c] += here;
         dz_x[c] += here * (value - mean[c]);
+        if (!kDrop && again != nullptr) store(again[c], activated<kRelu>(value * scale[c] + shift[c]));
     }
 }
 
 template <bool kRelu, bool kDrop, class In, class Out>
 INFOALIGN_INLINE void backward_row(BackwardRow<In, Out> row, const Activation& how, int64_t width,
                                    const float* __restrict mean, const float* __restrict slope,
-                                   const float* __restrict constant, In* __restrict gradient) {
+                                   const float* __restrict constant, In* gradient) {
     const float* __restrict scale = how.scale;
     const float* __restrict shift = how.shift;
     const float keep = how.keep_scale;
+#pragma GCC ivdep  // the gradient may lie where `given` does, entry on entry
     for (int64_t c = 0; c < width; ++c) {
         const float value = to_float(row.x[c]);
         const float here = through<kRelu, kDrop>(to_float(row.given[c]), value, scale[c], shift[c],
@@ -244,13 +253,16 @@ struct SumsTask {
     const Activation& how;
     int64_t width;
     const float* mean;
+    void* again;
 };
 
 template <bool kRelu, bool kDrop, class In, class Out>
 struct Sums {
     INFOALIGN_INLINE static void run(const SumsTask& task, Rows rows, float* dz, float* dz_x) {
+        Out* again = static_cast<Out*>(task.again);
         for (int64_t r = rows.begin; r < rows.end; ++r)
-            sums_row<kRelu, kDrop, In, Out>({task.in, r * task.width}, task.how, task.width, task.mean, dz, dz_x);
+            sums_row<kRelu, kDrop, In, Out>({task.in, r * task.width}, task.how, task.width, task.mean, dz, dz_x,
+                                            again == nullptr ? nullptr : again + r * task.width);
     }
 };
 
@@ -368,9 +380,9 @@ void activate(Matrix x, int64_t rows, int64_t width, const Activation& how, cons
 }
 
 void activation_sums(const ActivationGradient& in, int64_t rows, int64_t width, const Activation& how,
-                     RowGroups groups, double* dz, double* dz_x, float* group_gradient, int threads) {
+                     RowGroups groups, double* dz, double* dz_x, float* group_gradient, void* again, int threads) {
     const std::vector<float> mean = as_floats(in.mean, width);
-    const SumsTask task{in, how, width, mean.data()};
+    const SumsTask task{in, how, width, mean.data(), again};
     const Cut cut{rows, group_gradient == nullptr ? RowGroups{nullptr, 0} : groups};
     const int64_t chunks = cut.chunks();
     std::vector<float> parts(static_cast<size_t>(2 * chunks * width));

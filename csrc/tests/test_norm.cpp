@@ -160,8 +160,9 @@ struct Example {
     struct Sums {
         std::vector<double> dz, dz_x;
         std::vector<float> of_groups;
+        Table again;
         bool operator==(const Sums& other) const {
-            return dz == other.dz && dz_x == other.dz_x && of_groups == other.of_groups;
+            return dz == other.dz && dz_x == other.dz_x && of_groups == other.of_groups && again == other.again;
         }
     };
 
@@ -169,11 +170,12 @@ struct Example {
 
     Sums sums(const std::vector<uint8_t>& kept, int threads) {
         const auto wide = static_cast<size_t>(width);
-        Sums result{std::vector<double>(wide, -7.0), std::vector<double>(wide, -7.0), {}};
+        Sums result{std::vector<double>(wide, -7.0), std::vector<double>(wide, -7.0), {},
+                    Table(choice.y, rows * width)};
         if (sums_groups()) result.of_groups.assign(group_rows.size(), -7.0f);
         activation_sums(gradient(kept), rows, width, how(), sums_groups() ? groups() : RowGroups{nullptr, 0},
                         result.dz.data(), result.dz_x.data(), sums_groups() ? result.of_groups.data() : nullptr,
-                        threads);
+                        choice.drops ? nullptr : result.again.view().data, threads);
         return result;
     }
 
@@ -187,6 +189,14 @@ struct Example {
     Table backward(const std::vector<uint8_t>& kept, int threads) {
         Table result(choice.x, rows * width);
         activation_backward(gradient(kept), rows, width, how(), slope.data(), constant.data(), result.view(), threads);
+        return result;
+    }
+
+    /// The same, written over what it reads; both are of one format.
+    Table backward_in_place(const std::vector<uint8_t>& kept) {
+        Table result = given;
+        activation_backward({x.view(), result.view(), gradient(kept).kept, mean.data()}, rows, width, how(),
+                            slope.data(), constant.data(), result.view(), 2);
         return result;
     }
 
@@ -222,7 +232,12 @@ void compare_sums(Example& example, const std::vector<uint8_t>& kept) {
         CHECK(std::abs(found.dz[static_cast<size_t>(c)] - dz) < 1e-6 * (1.0 + rows));
         CHECK(std::abs(found.dz_x[static_cast<size_t>(c)] - dz_x) < 1e-6 * (1.0 + rows));
     }
-    if (!example.sums_groups()) return;
+    if (!example.choice.drops) {
+        Example alone = example;
+        alone.choice.residual = alone.choice.group = false;
+        CHECK(equal(found.again, alone.expected_forward().y, example.rows * example.width));
+    }
+    if (found.of_groups.empty()) return;
     std::vector<double> expected(example.group_rows.size(), 0.0);
     for (int64_t e = 0; e < example.rows * example.width; ++e) {
         const int64_t group = example.group_of[static_cast<size_t>(e / example.width)];
@@ -303,6 +318,7 @@ CASE(gradients_of_the_activation_equal_the_plain_loop) {
             CHECK(example.sums(kept, 2) == sums && example.sums(kept, 3) == sums);
             const Table back = example.backward(kept, 1);
             CHECK(equal(back, example.expected_backward(kept), example.rows * width));
+            if (choice.x == choice.y) CHECK(example.backward_in_place(kept) == back);
             CHECK(example.backward(kept, 2) == back && example.backward(kept, 3) == back);
         }
     });

@@ -23,6 +23,7 @@ from infoalign_dgl.models.messages import hear
 from infoalign_dgl.models.norm import (
     Finish,
     linear_norm,
+    mlp_norm,
     mlp_of_repeated_rows,
     multiplies_each_row_once,
 )
@@ -152,8 +153,7 @@ class VirtualNodeGIN(nn.Module):
         same = environments(batch) if layer == 0 and multiplies_each_row_once(heard, mlp) else None
         if same is not None:
             return mlp_of_repeated_rows(heard, mlp, norm, finish, same)
-        widen, inner_norm, _, narrow = mlp
-        return linear_norm(linear_norm(heard, widen, inner_norm, Finish(relu=True)), narrow, norm, finish)
+        return mlp_norm(heard, mlp, norm, finish)
 
     def _pooled_update(self, heard: Tensor, batch: MoleculeBatch) -> Tensor:
         """Give the sums over molecules of the last layer's updates, in eval mode.
@@ -171,10 +171,8 @@ class VirtualNodeGIN(nn.Module):
 
     def _talk(self, layer: int, pooled: Tensor, virtual: Tensor) -> Tensor:
         """Give the virtual nodes after a layer, from the sums over their molecules."""
-        widen, inner_norm, _, narrow, norm, _ = cast("nn.Sequential", self.virtual_mlps[layer])
-        inner = linear_norm(pooled, cast("nn.Linear", widen), inner_norm, Finish(relu=True))
-        finish = Finish(relu=True, dropout=self.dropout, residual=virtual)
-        return linear_norm(inner, cast("nn.Linear", narrow), norm, finish)
+        mlp = cast("nn.Sequential", self.virtual_mlps[layer])
+        return mlp_norm(pooled, mlp, mlp[4], Finish(relu=True, dropout=self.dropout, residual=virtual))
 
 
 def _virtual_mlp(hidden: int) -> nn.Sequential:

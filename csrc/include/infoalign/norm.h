@@ -51,11 +51,13 @@ struct ActivationGradient {
 };
 
 /// Per column the sums over rows of dz and of dz * (x - mean), where dz is the gradient of the normalized value before
-/// the activation; and per group, unless null, the sum of `given`, which must be float32, over its rows.
+/// the activation; and per group, unless null, the sum of `given`, which must be float32, over its rows. `again`, unless
+/// null, gets the activated values once more, act(x * scale + shift) in the format of `given`; only without dropout.
 void activation_sums(const ActivationGradient& in, int64_t rows, int64_t width, const Activation& how,
-                     RowGroups groups, double* dz, double* dz_x, float* group_gradient, int threads);
+                     RowGroups groups, double* dz, double* dz_x, float* group_gradient, void* again, int threads);
 
-/// Gradient of x: scale * dz + slope * (x - mean) + constant, with slope and constant (width,).
+/// Gradient of x: scale * dz + slope * (x - mean) + constant, with slope and constant (width,). It may take the place of
+/// `given` where both have one format.
 void activation_backward(const ActivationGradient& in, int64_t rows, int64_t width, const Activation& how,
                          const float* slope, const float* constant, Matrix x_gradient, int threads);
 
