@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from infoalign_dgl.errors import InfoAlignError, RunError
-from infoalign_dgl.training.checkpoint import Progress, save_checkpoint, saved_steps
+from infoalign_dgl.training.checkpoint import save_checkpoint, saved_steps
 from infoalign_dgl.training.distributed import ElsewhereError, is_idle, is_lost_process, joined, lock
 from infoalign_dgl.training.failures import (
     NotFiniteError,
@@ -22,25 +22,13 @@ from infoalign_dgl.training.failures import (
     release_memory,
     smaller_micro_batch,
 )
-from infoalign_dgl.training.gradient_sums import GradientSums
 from infoalign_dgl.training.interrupts import StopRequest
-from infoalign_dgl.training.memory import reuse_freed_memory
 from infoalign_dgl.training.prefetch import prepared_batches
 from infoalign_dgl.training.reporting import ConsoleReport, MetricsLog, format_seconds
 from infoalign_dgl.training.resident import ResidentBuilder
-from infoalign_dgl.training.resume import earlier_run, how_to_go_on, restore
-from infoalign_dgl.training.run_folder import CONFIG, start_run, write_config
-from infoalign_dgl.training.setup import (
-    Data,
-    check_shares,
-    choose_device,
-    describe_run,
-    load_data,
-    make_model,
-    opening_lines,
-    synchronize_batchnorm,
-)
-from infoalign_dgl.training.step import Trainer, take_step
+from infoalign_dgl.training.resume import how_to_go_on
+from infoalign_dgl.training.start import start, take_micro_batches
+from infoalign_dgl.training.step import take_step
 from infoalign_dgl.training.step_log import StepLog
 
 if TYPE_CHECKING:
@@ -48,9 +36,8 @@ if TYPE_CHECKING:
 
     from infoalign_dgl.context import ContextGraph
     from infoalign_dgl.training.config import PretrainConfig
-    from infoalign_dgl.training.distributed import World
     from infoalign_dgl.training.holdout import SpaceValidation
-    from infoalign_dgl.training.run_folder import RunConfig
+    from infoalign_dgl.training.start import Run
     from infoalign_dgl.training.step import StepReport
     from infoalign_dgl.training.targets import PreparedBatch
 
@@ -84,27 +71,6 @@ class PretrainResult:
     metrics: dict[str, Any]
     validation: dict[str, SpaceValidation]
     interrupted: str | None
-
-
-@dataclass
-class _Run:
-    """The moving parts of a run."""
-
-    folder: Path
-    description: RunConfig
-    graph: ContextGraph
-    data: Data
-    trainer: Trainer
-    progress: Progress
-    console: Console
-
-    @property
-    def writes(self) -> bool:
-        """Whether this is the process that writes the run's folder."""
-        return self.trainer.world.rank == 0
-
-    def say(self, line: str) -> None:
-        self.console.print(line, highlight=False, soft_wrap=True)
 
 
 def pretrain(
@@ -161,7 +127,7 @@ def pretrain(
     started = time.monotonic()
     minutes = config.max_minutes
     with joined() as world:
-        run = _start(world, graph, Path(run_folder), config, resume=resume, console=console)
+        run = start(world, graph, Path(run_folder), config, resume=resume, console=console)
         locked = lock(run.folder) if world.size > 1 and run.writes else nullcontext()
         with locked, StopRequest(None if minutes is None else started + 60 * minutes) as stop:
             metrics, validation, interrupted = _train(run, stop)
@@ -171,82 +137,7 @@ def pretrain(
     return PretrainResult(run.folder, steps, total, seconds, metrics, validation, interrupted)
 
 
-def _start(
-    world: World,
-    graph: ContextGraph,
-    folder: Path,
-    config: PretrainConfig,
-    *,
-    resume: bool,
-    console: Console,
-) -> _Run:
-    """Make what the run consists of, new or as its folder has it."""
-    # Whoever starts lost processes again gives them the command that the run was started with.
-    goes_on = resume or (world.restarts > 0 and (folder / CONFIG).is_file())
-    earlier = world.from_first(lambda: earlier_run(folder, config, resume=goes_on))
-    device = choose_device(config.device, world)
-    reuse_freed_memory()
-    with world.one_per_machine_first():  # which keeps the features for the others
-        data = load_data(graph, config)
-    world.from_first(lambda: check_shares(data.sampler, world))
-    description = replace(describe_run(graph, config, data), processes=world.size)
-    torch.manual_seed(config.seed)  # for the first weights; each step then seeds its own noise
-    model = make_model(description.model, data, device).train()
-    if config.sync_batchnorm and world.size > 1:
-        model = synchronize_batchnorm(model, device)
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-    )
-    total = config.epochs * data.sampler.steps_per_epoch
-    total = total if config.max_steps is None else min(total, config.max_steps)
-    sums = GradientSums(model.parameters()) if world.size > 1 else None
-    size = config.micro_batch
-    builder = data.builder if device.type == "cpu" else ResidentBuilder.of(data.builder, device)
-    trainer = Trainer(model, optimizer, builder, config, device, total, size, world, sums)
-    shown = console if world.rank == 0 else Console(quiet=True)
-    run = _Run(folder, description, graph, data, trainer, Progress(micro_batch=size), shown)
-    if earlier is None:
-        world.copy_first(list(model.state_dict().values()))  # other machines may round its start otherwise
-        world.from_first(lambda: start_run(folder, description, graph))
-    else:
-        _go_on(run, earlier)
-    for line in opening_lines(graph, data, config, device, world):
-        run.say(line)
-    return run
-
-
-def _go_on(run: _Run, earlier: RunConfig) -> None:
-    """Put a run into the state that its folder has it in."""
-    run.trainer.world.from_first(partial(_check_molecules, run, earlier))
-    run.progress = restore(run.folder, run.trainer, run.console)
-    before = None if earlier.pretrain is None else earlier.pretrain.micro_batch
-    sizes = (run.trainer.config.micro_batch, before, run.progress.micro_batch)
-    _take_micro_batches(run, min((size for size in sizes if size is not None), default=None))
-    if earlier.processes != run.description.processes:
-        run.say(
-            f"{run.description.processes} process(es) go on with what {earlier.processes} did: molecules and "
-            "walks are those of an uninterrupted run, but not dropout, the latent's noise and what BatchNorm "
-            "sees"
-        )
-
-
-def _check_molecules(run: _Run, earlier: RunConfig) -> None:
-    if earlier.graph["molecules_sha256"] != run.description.graph["molecules_sha256"]:
-        raise RunError(
-            f"'{run.folder}' was trained on another graph's molecules: resume with the graph it was "
-            "started on"
-        )
-
-
-def _take_micro_batches(run: _Run, size: int | None) -> None:
-    """Let at most ``size`` molecules through the model at once, and record it in ``config.json``."""
-    run.trainer.micro_batch = run.progress.micro_batch = size
-    run.description = replace(run.description, pretrain=replace(run.trainer.config, micro_batch=size))
-    if run.writes:
-        write_config(run.folder, run.description)
-
-
-def _train(run: _Run, stop: StopRequest) -> tuple[dict[str, Any], dict[str, SpaceValidation], str | None]:
+def _train(run: Run, stop: StopRequest) -> tuple[dict[str, Any], dict[str, SpaceValidation], str | None]:
     """Run the steps that are left; return the last metrics and validation, and what stopped it early."""
     trainer, data, progress = run.trainer, run.data, run.progress
     log = StepLog(
@@ -276,7 +167,7 @@ def _train(run: _Run, stop: StopRequest) -> tuple[dict[str, Any], dict[str, Spac
 
 
 def _take_steps(
-    run: _Run, stop: StopRequest, log: StepLog, batches: Iterable[PreparedBatch]
+    run: Run, stop: StopRequest, log: StepLog, batches: Iterable[PreparedBatch]
 ) -> tuple[dict[str, Any], dict[str, SpaceValidation], str | None]:
     trainer, progress = run.trainer, run.progress
     validation: dict[str, SpaceValidation] = {}
@@ -300,7 +191,7 @@ def _take_steps(
     return log.metrics, validation or _validate(run), None
 
 
-def _step_within_memory(run: _Run, batch: PreparedBatch) -> StepReport:
+def _step_within_memory(run: Run, batch: PreparedBatch) -> StepReport:
     """Take a step; where memory runs out, take it again in smaller micro-batches."""
     trainer, step = run.trainer, run.progress.step
     while True:
@@ -315,7 +206,7 @@ def _step_within_memory(run: _Run, batch: PreparedBatch) -> StepReport:
         molecules = min(trainer.micro_batch or molecules, molecules)
         smaller = trainer.world.from_first(partial(smaller_micro_batch, molecules, step, failure))
         release_memory(trainer.device)
-        _take_micro_batches(run, smaller)
+        take_micro_batches(run, smaller)
         run.say(
             f"out of memory at step {step + 1:,} with {molecules:,} molecules at a time: going on with "
             f"micro-batches of {smaller:,}, which is what BatchNorm sees from here on (recorded in "
@@ -323,7 +214,7 @@ def _step_within_memory(run: _Run, batch: PreparedBatch) -> StepReport:
         )
 
 
-def _explain(run: _Run, error: NotFiniteError) -> str:
+def _explain(run: Run, error: NotFiniteError) -> str:
     """Save the weights of before the step that failed, where they are still there, and say what happened."""
     progress = run.progress
     is_before = error.report.step == progress.step + 1
@@ -338,7 +229,7 @@ def _explain(run: _Run, error: NotFiniteError) -> str:
     return f"{failure}: {kept}; start again with a lower --lr, or without what the file lists"
 
 
-def _after_a_loss(run: _Run, log: StepLog) -> InfoAlignError:
+def _after_a_loss(run: Run, log: StepLog) -> InfoAlignError:
     """Save the last step that all processes did, in the first of those that are left, and say so."""
     if run.writes:
         return _save_after_a_loss(run, log)
@@ -348,7 +239,7 @@ def _after_a_loss(run: _Run, log: StepLog) -> InfoAlignError:
         return _save_after_a_loss(run, log) if first_is_gone else ElsewhereError()
 
 
-def _save_after_a_loss(run: _Run, log: StepLog) -> RunError:
+def _save_after_a_loss(run: Run, log: StepLog) -> RunError:
     step, total, world = run.progress.step, run.trainer.total_steps, run.trainer.world
     if step > max(saved_steps(run.folder), default=0) and is_idle(run.trainer.device):
         log.read()
@@ -361,13 +252,13 @@ def _save_after_a_loss(run: _Run, log: StepLog) -> RunError:
     )
 
 
-def _validate(run: _Run) -> dict[str, SpaceValidation]:
+def _validate(run: Run) -> dict[str, SpaceValidation]:
     """Validate in the first process, with no more molecules at a time than in training."""
     most = run.trainer.micro_batch or run.trainer.config.batch_size
     return run.trainer.world.from_first(lambda: run.data.validator(run.trainer.model, most))
 
 
-def _validate_and_save(run: _Run, log: StepLog) -> dict[str, SpaceValidation]:
+def _validate_and_save(run: Run, log: StepLog) -> dict[str, SpaceValidation]:
     """Validate, write the step's line (which checks the losses so far), and save a checkpoint."""
     with log.clock_stopped():
         validation = _validate(run)
@@ -386,7 +277,7 @@ def _validate_and_save(run: _Run, log: StepLog) -> dict[str, SpaceValidation]:
     return validation
 
 
-def _save(run: _Run, log: StepLog) -> None:
+def _save(run: Run, log: StepLog) -> None:
     """Save a checkpoint, after the lines of the steps that are in it."""
     with log.clock_stopped():
         if log.log is not None:
@@ -397,7 +288,7 @@ def _save(run: _Run, log: StepLog) -> None:
 
 
 def _say_how_it_ended(
-    run: _Run, validation: dict[str, SpaceValidation], interrupted: str | None, seconds: float
+    run: Run, validation: dict[str, SpaceValidation], interrupted: str | None, seconds: float
 ) -> None:
     """Print the last lines: how to go on where the run was stopped, else the validation per feature space."""
     step, total = run.progress.step, run.trainer.total_steps

@@ -12,9 +12,9 @@ from torch import nn
 
 from infoalign_dgl._extension import load_native
 from infoalign_dgl.errors import RunError
-from infoalign_dgl.models import norm
+from infoalign_dgl.models import norm, norm_passes
 from infoalign_dgl.models.dropout import Dropout
-from infoalign_dgl.models.norm import Finish, linear_norm
+from infoalign_dgl.models.norm import Finish, linear_norm, mlp_norm
 
 native = load_native()
 pytestmark = pytest.mark.skipif(native is None, reason="the native kernels are not built")
@@ -39,7 +39,7 @@ def calls(monkeypatch):
         native.column_moments(*arguments)
 
     stand_in = SimpleNamespace(Activation=Recorded, column_moments=column_moments)
-    monkeypatch.setattr(norm, "load_native", lambda: stand_in)
+    monkeypatch.setattr(norm_passes, "load_native", lambda: stand_in)
     return made
 
 
@@ -159,6 +159,74 @@ def test_bfloat16(batch, calls, training, residual, per_molecule):
     assert all(found[name].dtype == torch.float32 for name in ("running_mean", "running_var"))
     assert_near(found, expected, 1 / 64)
     assert calls.count("sums") == 2
+
+
+def make_mlp():
+    """A GIN layer's MLP and its normalization, whose weights and biases bfloat16 holds."""
+    (widen, inner), (narrow, norm) = make_layers(0, IN, 2 * IN), make_layers(1, 2 * IN, OUT)
+    with torch.no_grad():
+        for parameter in (*widen.parameters(), *narrow.parameters()):
+            parameter.copy_(parameter.bfloat16())
+        widen.bias.zero_()
+        narrow.bias.zero_()
+    return nn.Sequential(widen, inner, nn.ReLU(), narrow), norm
+
+
+def run_mlp(apply, batch, layers, *, dtype=torch.float32, training=True, frozen=False):
+    """Give by name what an MLP's values, gradients and running moments come to."""
+    mlp, norm = (copy.deepcopy(layer).to(dtype).train(training) for layer in layers)
+    finish = make_finish(batch, residual=True, per_molecule=True)
+    residual, per_molecule = (
+        one.to(dtype).requires_grad_() for one in (finish.residual, finish.per_molecule)
+    )
+    x = make_rows(batch).bfloat16().to(dtype).requires_grad_()
+    for parameter in (*mlp.parameters(), *norm.parameters()):
+        parameter.requires_grad_(not frozen)
+    y = apply(x, mlp, norm, Finish(True, None, residual, per_molecule, batch))
+    (y * torch.linspace(-1, 2, y.numel(), dtype=dtype).view_as(y)).sum().backward()
+    found = {"y": y.detach(), "gradient of x": x.grad, "gradient of residual": residual.grad}
+    found["gradient of per_molecule"] = per_molecule.grad
+    for name, layer in (("mlp", mlp), ("norm", norm)):
+        found |= {f"{name}.{key}": value for key, value in layer.named_buffers()}
+        if not frozen:
+            found |= {f"gradient of {name}.{key}": one.grad for key, one in layer.named_parameters()}
+    return found
+
+
+def plain_mlp(x, mlp, norm, finish):
+    return plainly(mlp[:3](x), mlp[3], norm, finish)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_an_mlp_that_keeps_no_hidden_units(batch, calls, training):
+    given = (batch, make_mlp())
+    expected = run_mlp(plain_mlp, *given, dtype=torch.float64, training=training)
+    assert_near(run_mlp(mlp_norm, *given, training=training), expected, 3e-6)
+    moments = ["moments"] if training else []
+    assert calls == [*moments, "forward", *moments, "forward", *["sums", "backward"] * 2]
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_an_mlp_is_the_same_in_parts_and_frozen(batch, training, bf16):
+    def in_parts(x, mlp, norm, finish):
+        return linear_norm(linear_norm(x, mlp[0], mlp[1], Finish(relu=True)), mlp[3], norm, finish)
+
+    given = (batch, make_mlp())
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        found, expected = (run_mlp(apply, *given, training=training) for apply in (mlp_norm, in_parts))
+        frozen = run_mlp(mlp_norm, *given, training=training, frozen=True)
+    assert all(one.dtype == torch.float32 for name, one in found.items() if name.startswith("gradient"))
+    assert found.keys() == expected.keys() > frozen.keys()
+    assert all(torch.equal(found[name], value) for name, value in (*expected.items(), *frozen.items()))
+
+
+def test_hidden_units_are_not_kept(batch):
+    """Of a forward pass there remain what was read, the two products, and vectors."""
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda one: (kept.append(one), one)[1], lambda one: one):
+        run_mlp(mlp_norm, batch, make_mlp())
+    assert sum(one.shape == (batch.num_atoms, 2 * IN) for one in kept) == 1
 
 
 def apply_to(x, *, dropout=None, relu=False, training=True):

@@ -230,9 +230,9 @@ spec = importlib.util.spec_from_file_location("tiny", sys.argv[1])
 tiny = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tiny)
 from infoalign_dgl.models import InfoAlign
-from infoalign_dgl.training import PretrainConfig, loop, pretrain
+from infoalign_dgl.training import PretrainConfig, pretrain, start
 torch.set_num_threads(1)
-loop.reuse_freed_memory = lambda: None  # else small blocks move into the one of 768 MiB once it is free
+start.reuse_freed_memory = lambda: None  # else small blocks move into the one of 768 MiB once it is free
 encode = InfoAlign.encode
 def hungry(model, batch):
     if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:  # the first step
