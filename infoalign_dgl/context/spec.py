@@ -8,142 +8,23 @@ is kept): ``[[molecules]]``, ``[[crosswalks]]``, ``[[morphology]]``, ``[[express
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from infoalign_dgl.context.sections.base import Strict
+from infoalign_dgl.context.sections.expression import ExpressionTable
+from infoalign_dgl.context.sections.genes import GeneIdTable, GeneTable
+from infoalign_dgl.context.sections.molecules import CrosswalkTable, MoleculeTable
+from infoalign_dgl.context.sections.morphology import GeneMorphologyTable, MorphologyTable
+from infoalign_dgl.context.sections.networks import GeneGeneTable, MoleculeGeneTable
 from infoalign_dgl.errors import SpecError
 from infoalign_dgl.sources.tables import did_you_mean
 
-_SPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_RESERVED_SPACE = "fingerprint"
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Table(_Strict):
-    """A table's file, relative to the data root, and the rows to leave out: ``{column: [values]}``."""
-
-    file: str
-    where_not: dict[str, list[str]] = {}
-
-
-class MoleculeTable(_Table):
-    """Structures by id; each becomes a molecule."""
-
-    name: str
-    id: str | None = None
-    smiles: str | None = None
-    inchi: str | None = None
-
-    @model_validator(mode="after")
-    def _one_structure(self) -> Self:
-        if (self.smiles is None) == (self.inchi is None):
-            raise ValueError("give exactly one of 'smiles' and 'inchi', the column of the structures")
-        return self
-
-
-class CrosswalkTable(MoleculeTable):
-    """Structures by id; one becomes a molecule only if another table refers to its id."""
-
-    id: str
-
-
-class GeneIdTable(_Table):
-    """Gene symbols and their Entrez ids; ``aliases`` maps other symbols to those of the table."""
-
-    symbol: str
-    entrez: str
-    aliases: dict[str, str] = {}
-
-
-class GeneTable(_Table):
-    """The genes there are: where the spec lists such tables, other genes are unknown."""
-
-    gene: str
-    symbol: str | None = None
-
-
-class _AboutMolecules(_Table):
-    """Names each row's molecule by structure, or by an id of the table ``ids_of``."""
-
-    smiles: str | None = None
-    inchi: str | None = None
-    id: str | None = None
-    ids_of: str | None = None
-
-    @model_validator(mode="after")
-    def _one_reference(self) -> Self:
-        if sum(value is not None for value in (self.smiles, self.inchi, self.id)) != 1:
-            raise ValueError(
-                "give exactly one of 'smiles', 'inchi' and 'id', the column that names the molecule"
-            )
-        if (self.id is None) != (self.ids_of is None):
-            raise ValueError("'id' and 'ids_of' (the name of the table whose ids they are) go together")
-        return self
-
-
-class _InSpace(_Strict):
-    space: str
-
-    @field_validator("space")
-    @classmethod
-    def _plain_name(cls, value: str) -> str:
-        if not _SPACE_NAME.fullmatch(value) or value == _RESERVED_SPACE:
-            raise ValueError(
-                f"a feature space's name has letters, digits, '_' and '-' and is not '{_RESERVED_SPACE}': "
-                f"'{value}' will not do"
-            )
-        return value
-
-
-class MorphologyTable(_AboutMolecules, _InSpace):
-    """Morphology profiles of molecules; ``features`` are column names or patterns such as ``Cells_*``."""
-
-    features: Annotated[list[str], Field(min_length=1)]
-
-
-class ExpressionTable(_AboutMolecules, _InSpace):
-    """Expression profiles of molecules: every column named by a gene (Entrez id or symbol) is a feature."""
-
-    genes: Literal["entrez", "symbol"] = "entrez"
-
-
-class GeneMorphologyTable(_Table, _InSpace):
-    """Morphology profiles of genetic perturbations, which gene nodes carry."""
-
-    gene: str
-    features: Annotated[list[str], Field(min_length=1)]
-
-
-class GeneGeneTable(_Table):
-    """Edges between genes, by Entrez id; without ``weight`` each weighs 1."""
-
-    kind: Literal["interacts", "covaries", "regulates"]
-    source: str
-    target: str
-    weight: str | None = None
-
-
-class MoleculeGeneTable(_AboutMolecules):
-    """Edges from molecules to genes, by Entrez id; without ``weight`` each weighs 1.
-
-    ``weight_rule = "share-of-max"`` turns scores into weights: a score's size over the largest one of its
-    molecule's rows in the table.
-    """
-
-    kind: Literal["binds", "regulates"]
-    gene: str
-    weight: str | None = None
-    weight_rule: Literal["as-is", "share-of-max"] = "as-is"
-
-
-class SimilaritySettings(_Strict):
+class SimilaritySettings(Strict):
     """Which pairs of one feature space become similarity edges; all three conditions hold."""
 
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.8
@@ -152,7 +33,7 @@ class SimilaritySettings(_Strict):
     molecules: Literal["cosine", "tanimoto"] = "cosine"
 
 
-class GraphSettings(_Strict):
+class GraphSettings(Strict):
     """How molecules merge (InChIKey's first block or all of it), expression edges, stored precision."""
 
     identity: Literal["block", "full"] = "block"
@@ -160,7 +41,7 @@ class GraphSettings(_Strict):
     float16: bool = False
 
 
-class BuildSettings(_Strict):
+class BuildSettings(Strict):
     """Everything about a build except its tables."""
 
     similarity: SimilaritySettings = SimilaritySettings()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from infoalign_dgl.context.sections.networks import share_of_max
 from infoalign_dgl.context.spec import BuildSpec, read_spec
-from infoalign_dgl.context.spec_rows import read_spec_rows, share_of_max
+from infoalign_dgl.context.spec_rows import read_spec_rows
 from infoalign_dgl.errors import SourceError, SpecError
 
 MOLECULES = '[[molecules]]\nname = "mine"\nfile = "m.csv"\nid = "id"\nsmiles = "smiles"\n'

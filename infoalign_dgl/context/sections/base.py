@@ -1,0 +1,162 @@
+"""What the tables of a build specification have in common, and how one of them is read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+
+from infoalign_dgl.errors import SpecError
+from infoalign_dgl.sources.rows import MoleculeReferences, TableAccount, number_rows
+from infoalign_dgl.sources.tables import (
+    did_you_mean,
+    normalize_entrez,
+    normalize_id,
+    read_header,
+    read_table,
+    select_columns,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+_SPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_RESERVED_SPACE = "fingerprint"
+
+
+class Strict(BaseModel):
+    """A part of a specification: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Table(Strict):
+    """A table's file, relative to the data root, and the rows to leave out: ``{column: [values]}``."""
+
+    file: str
+    where_not: dict[str, list[str]] = {}
+
+
+class AboutMolecules(Table):
+    """Names each row's molecule by structure, or by an id of the table ``ids_of``."""
+
+    smiles: str | None = None
+    inchi: str | None = None
+    id: str | None = None
+    ids_of: str | None = None
+
+    @model_validator(mode="after")
+    def _one_reference(self) -> Self:
+        if sum(value is not None for value in (self.smiles, self.inchi, self.id)) != 1:
+            raise ValueError(
+                "give exactly one of 'smiles', 'inchi' and 'id', the column that names the molecule"
+            )
+        if (self.id is None) != (self.ids_of is None):
+            raise ValueError("'id' and 'ids_of' (the name of the table whose ids they are) go together")
+        return self
+
+
+class InSpace(Strict):
+    """Profiles of a feature space, which the key ``space`` names."""
+
+    space: str
+
+    @field_validator("space")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not _SPACE_NAME.fullmatch(value) or value == _RESERVED_SPACE:
+            raise ValueError(
+                f"a feature space's name has letters, digits, '_' and '-' and is not '{_RESERVED_SPACE}': "
+                f"'{value}' will not do"
+            )
+        return value
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A table's chosen columns after its row filter, with the numbers the rows have in the file."""
+
+    frame: pd.DataFrame
+    numbers: np.ndarray
+    account: TableAccount
+
+    def ids(self, column: str) -> list[str | None]:
+        """Return a column of ids."""
+        return [normalize_id(value) for value in self.frame[column]]
+
+    def genes(self, column: str) -> list[str | None]:
+        """Return a column of genes as Entrez ids, None where it is none."""
+        return [normalize_entrez(value) for value in self.frame[column]]
+
+    def matrix(self, columns: Sequence[str]) -> np.ndarray:
+        """Return columns of numbers, shape (rows, columns), float64, NaN where missing."""
+        return self.frame[list(columns)].to_numpy(np.float64)
+
+
+class TableReader:
+    """Reads one table of the spec and explains which key asked for what is not there."""
+
+    def __init__(self, section: str, table: Table, data_root: Path) -> None:
+        self.section = section
+        self.table = table
+        self.path = data_root / table.file
+        self.header = read_header(self.path)
+
+    def features(self, patterns: Sequence[str]) -> list[str]:
+        """Names of the columns that match any of the patterns."""
+        return select_columns(self.path, self.header, patterns)
+
+    def read(self, keys: Sequence[str], numbers: Sequence[str] = ()) -> Loaded:
+        """Read the columns that the given keys of the table name, and the feature columns."""
+        asked = {key: getattr(self.table, key) for key in keys if getattr(self.table, key) is not None}
+        asked |= {f"where_not.{column}": column for column in self.table.where_not}
+        for key, column in asked.items():
+            if column not in self.header:
+                raise SpecError(
+                    f"[[{self.section}]] '{self.table.file}' has {key} = '{column}', which is no column "
+                    f"of that "
+                    f"table: {did_you_mean(column, self.header)}"
+                )
+        numbers = [column for column in numbers if column not in asked.values()]
+        frame = read_table(self.path, text=list(dict.fromkeys(asked.values())), numbers=numbers)
+        account = TableAccount(self.table.file, self.section, len(frame))
+        return self._filtered(frame, account)
+
+    def _filtered(self, frame: pd.DataFrame, account: TableAccount) -> Loaded:
+        row_numbers = number_rows(len(frame))
+        keep = np.ones(len(frame), bool)
+        for column, values in self.table.where_not.items():
+            out = frame[column].isin(values).to_numpy() & keep
+            for value in values:
+                account.drop_all(
+                    f"{column} is {value}", row_numbers[out & (frame[column] == value).to_numpy()]
+                )
+            keep &= ~out
+        return Loaded(frame[keep].reset_index(drop=True), row_numbers[keep], account)
+
+
+def references(loaded: Loaded, table: AboutMolecules) -> MoleculeReferences:
+    """Return how the rows of a table name their molecules."""
+    if table.id is not None:
+        return MoleculeReferences(loaded.ids(table.id), "id", table.ids_of)
+    if table.smiles is not None:
+        return MoleculeReferences(loaded.frame[table.smiles].tolist(), "smiles")
+    return MoleculeReferences(loaded.frame[table.inchi].tolist(), "inchi")
+
+
+def weight_column(reader: TableReader, weight: str | None) -> list[str]:
+    """Return the column of weights, if the table has one: a list of one name or of none."""
+    if weight is None:
+        return []
+    if weight not in reader.header:
+        raise SpecError(
+            f"[[{reader.section}]] '{reader.table.file}' has weight = '{weight}', which is no column of that "
+            f"table: {did_you_mean(weight, reader.header)}"
+        )
+    return [weight]
