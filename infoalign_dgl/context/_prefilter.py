@@ -45,6 +45,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from infoalign_dgl import _spill
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -182,6 +184,7 @@ class Prefilter:
         self._present = np.flatnonzero(squares > 0)
         (plan,) = arithmetic.map(self._plan, [threshold])
         stored, delta, eta = self._project(plan.basis)
+        _spill.release(rows)
         self._rounding = (rows.shape[1] + 16) * 2.0**-48
         self._encode(stored, delta, eta, integers=plan.integers)
 
@@ -274,7 +277,7 @@ class Prefilter:
         """Give (n, k) float32 rows in a basis, with delta and eta of the margin."""
         dim = self._rows.shape[1]
         width = dim if basis is None else basis.shape[1]
-        stored = np.empty((len(self._present), width), dtype=np.float32)
+        stored = _spill.empty((len(self._present), width), np.float32)
 
         def fill(begin: int) -> None:
             unit = self._unit(self._present[begin : begin + _BLOCK])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from infoalign_dgl import _spill
 from infoalign_dgl.context.graph import DIRECTED
 from infoalign_dgl.context.similarity import keep_nearest, similar_pairs
 from infoalign_dgl.errors import SourceError
@@ -90,12 +91,17 @@ def check_weights(table: GeneGeneRows | MoleculeGeneRows) -> np.ndarray:
 
 def centred_rows(values: np.ndarray) -> np.ndarray:
     """Rows less their mean, over their deviation: shape (rows, d), float32; constant rows give zeros."""
-    scale = np.abs(values).max(axis=1, keepdims=True)
-    values = values / np.where(scale > 0, scale, 1.0)  # so that squares of huge values stay finite
-    values = values - values.mean(axis=1, keepdims=True)
-    deviation = values.std(axis=1, keepdims=True)
-    constant = deviation <= 1e-12
-    return np.where(constant, 0.0, values / np.where(constant, 1.0, deviation)).astype(np.float32)
+    centred = _spill.empty(values.shape, np.float32)
+    for part in _spill.row_parts(values):
+        rows = np.array(values[part], np.float64, order="C")  # a row's sums do not depend on the order
+        scale = np.abs(rows).max(axis=1, keepdims=True)
+        rows /= np.where(scale > 0, scale, 1.0)  # so that squares of huge values stay finite
+        rows -= rows.mean(axis=1, keepdims=True)
+        deviation = rows.std(axis=1, keepdims=True)
+        constant = deviation <= 1e-12
+        centred[part] = np.where(constant, 0.0, rows / np.where(constant, 1.0, deviation))
+        _spill.release(centred)
+    return centred
 
 
 def similarity_edges(

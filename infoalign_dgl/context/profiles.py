@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from infoalign_dgl import _spill
 from infoalign_dgl.context.spaces import FeatureSpace, Settled, scaled_space, settle_missing
 
 if TYPE_CHECKING:
@@ -107,20 +108,32 @@ def _space_of(table: Measured, joined: dict[str, list[Measured]], warnings: list
 
 def _aggregate(name: str, tables: list[Measured]) -> Aggregated:
     columns = tables[0].columns
-    parts, owners = [], []
+    places = [pd.Index(table.columns).get_indexer(pd.Index(columns)) for table in tables]
+    usable = []
     infinite = 0
-    for table in tables:
-        found = pd.Index(table.columns).get_indexer(pd.Index(columns))
-        values = np.where(found >= 0, table.values[:, found], np.nan)
-        infinite += int(np.isinf(values).sum())
+    for table, place in zip(tables, places, strict=True):
+        finite = np.zeros(len(table.values), bool)
+        for part in _spill.parts(len(place), 8 * len(finite)):
+            values = _columns(table, place[part])
+            infinite += int(np.isinf(values).sum())
+            finite |= np.isfinite(values).any(axis=1)
+        table.account.drop_all("no finite feature", table.numbers[~finite])
+        table.account.used += int(finite.sum())
+        usable.append(finite)
+    owners = np.concatenate([table.owners[keep] for table, keep in zip(tables, usable, strict=True)])
+    ids, replicates = np.unique(owners, return_counts=True)
+    medians = _spill.empty((len(ids), len(columns)), by_column=True)
+    # A few columns at a time: whatever is done to profiles here is done to each column by itself.
+    for part in _spill.parts(len(columns), 8 * len(owners)):
+        stacked = [
+            _columns(table, place[part])[keep]
+            for table, place, keep in zip(tables, places, usable, strict=True)
+        ]
+        values = np.concatenate(stacked)
         values[np.isinf(values)] = np.nan
-        usable = ~np.isnan(values).all(axis=1)
-        table.account.drop_all("no finite feature", table.numbers[~usable])
-        table.account.used += int(usable.sum())
-        parts.append(values[usable])
-        owners.append(table.owners[usable])
-    values, ids, replicates = median_by_owner(np.concatenate(parts), np.concatenate(owners))
-    settled = settle_missing(values, columns)
+        medians[:, part] = median_by_owner(values, owners)[0]
+        _spill.release(medians)
+    settled = settle_missing(medians, columns)
     extra = {t.account.table: len(set(t.columns) - set(columns)) for t in tables[1:]}
     report = {
         "node_type": tables[0].node_type,
@@ -134,6 +147,14 @@ def _aggregate(name: str, tables: list[Measured]) -> Aggregated:
         "imputed_values": settled.num_imputed,
     }
     return Aggregated(name, tables[0].node_type, settled, ids, replicates, report)
+
+
+def _columns(table: Measured, place: np.ndarray) -> np.ndarray:
+    """Give the columns at these places, NaN where the place is -1: a copy."""
+    values = np.full((len(table.values), len(place)), np.nan)
+    values[:, place >= 0] = table.values[:, place[place >= 0]]
+    _spill.release(table.values)
+    return values
 
 
 def median_by_owner(values: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -158,12 +179,14 @@ def median_by_owner(values: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray,
     order = np.argsort(owners, kind="stable")
     ids, starts, counts = np.unique(owners[order], return_index=True, return_counts=True)
     medians = values[order[starts]] if len(ids) else np.empty((0, values.shape[1]))
-    for i in np.flatnonzero(counts > 1):
-        group = np.sort(values[order[starts[i] : starts[i] + counts[i]]], axis=0)  # NaN last
-        present = (~np.isnan(group)).sum(axis=0)
-        low = np.take_along_axis(group, np.maximum(present - 1, 0)[None] // 2, axis=0)[0]
-        high = np.take_along_axis(group, np.minimum(present // 2, len(group) - 1)[None], axis=0)[0]
-        medians[i] = low / 2 + high / 2  # halves first: the sum of two huge values stays finite
+    for count in np.unique(counts[counts > 1]).tolist():  # owners of as many rows at once
+        chosen = np.flatnonzero(counts == count)
+        group = values[order[starts[chosen, None] + np.arange(count)]]
+        group.sort(axis=1)  # NaN last
+        present = (~np.isnan(group)).sum(axis=1, keepdims=True)
+        low = np.take_along_axis(group, np.maximum(present - 1, 0) // 2, axis=1)[:, 0]
+        high = np.take_along_axis(group, np.minimum(present // 2, count - 1), axis=1)[:, 0]
+        medians[chosen] = low / 2 + high / 2  # halves first: the sum of two huge values stays finite
     return medians, ids, counts
 
 

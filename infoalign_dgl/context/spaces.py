@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from infoalign_dgl import _spill
 from infoalign_dgl.errors import GraphError
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ class MinMaxScaler:
         values : np.ndarray
             Shape (rows, d), without NaN, at least one row.
         """
-        return cls(values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64))
+        minimum, maximum = np.empty((2, values.shape[1]))
+        for part in _spill.column_parts(values):
+            minimum[part], maximum[part] = values[:, part].min(axis=0), values[:, part].max(axis=0)
+        return cls(minimum, maximum)
 
     @property
     def constant(self) -> np.ndarray:
@@ -115,19 +119,26 @@ def settle_missing(
     Settled
         ``values`` of shape (rows, kept columns), float64, all finite.
     """
-    values = np.array(values, dtype=np.float64)
-    infinite = np.isinf(values)
-    values[infinite] = np.nan
-    missing = np.isnan(values)
-    share = missing.mean(axis=0) if len(values) else np.zeros(values.shape[1])
-    keep = share <= max_missing
-    dropped = {columns[c]: float(share[c]) for c in np.flatnonzero(~keep).tolist()}
-    values, missing = values[:, keep], missing[:, keep]
-    for column in np.flatnonzero(missing.any(axis=0)):
-        gaps = missing[:, column]
-        values[gaps, column] = np.median(values[~gaps, column])
-    kept = [columns[c] for c in np.flatnonzero(keep).tolist()]
-    return Settled(values, kept, dropped, int(missing.sum()), int(infinite.sum()))
+    settled = _spill.empty(values.shape, by_column=True)
+    kept: list[str] = []
+    dropped: dict[str, float] = {}
+    num_imputed = num_infinite = 0
+    for part in _spill.column_parts(values):
+        for number, raw in enumerate(values[:, part].T, start=part.start):
+            column = np.array(raw, np.float64)
+            num_infinite += int(np.isinf(column).sum())
+            gaps = ~np.isfinite(column)
+            share = float(gaps.mean()) if len(gaps) else 0.0
+            if share > max_missing:
+                dropped[columns[number]] = share
+                continue
+            if gaps.any():
+                column[gaps] = np.median(column[~gaps])
+                num_imputed += int(gaps.sum())
+            settled[:, len(kept)] = column
+            kept.append(columns[number])
+        _spill.release(settled)
+    return Settled(settled[:, : len(kept)], kept, dropped, num_imputed, num_infinite)
 
 
 @dataclass(frozen=True, repr=False)
@@ -281,8 +292,11 @@ def scaled_space(
         The columns that had one value only.
     """
     scaler = MinMaxScaler.fit(settled.values)
-    values, _ = scaler.transform(settled.values)
-    if float16:
-        values = np.clip(values.astype(np.float16), np.float16(0), np.float16(1))
+    values = _spill.empty(settled.values.shape, np.float16 if float16 else np.float32)
+    for part in _spill.row_parts(settled.values):
+        values[part], _ = scaler.transform(settled.values[part])
+        if float16:
+            np.clip(values[part], np.float16(0), np.float16(1), out=values[part])
+        _spill.release(values)
     constant = [settled.columns[c] for c in np.flatnonzero(scaler.constant)]
     return FeatureSpace(name, node_type, settled.columns, values, node_rows, None, scaler), constant

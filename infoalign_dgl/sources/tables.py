@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from infoalign_dgl import _spill
 from infoalign_dgl.errors import SourceError
 from infoalign_dgl.sources.files import delimited, parquet
 from infoalign_dgl.sources.files.base import suffix
@@ -100,12 +101,18 @@ def read_table(path: Path, *, text: Sequence[str] = (), numbers: Sequence[str] =
     if table.num_rows == 0:
         raise SourceError(f"'{path}' has a header and no rows: give a table with at least one row")
     found = dict(zip(table.column_names, table.columns, strict=True))
-    matrix = np.empty((table.num_rows, len(numbers)))  # one block: wide tables have 10^5 columns
-    for position, name in enumerate(numbers):
-        matrix[:, position] = _numbers(found[name])
-    texts = pd.DataFrame({name: _texts(found[name]) for name in text}, dtype=object)
-    features = pd.DataFrame(matrix, columns=list(numbers))
-    return pd.concat([texts, features], axis=1) if len(text) else features
+    texts = [(name, _texts(found[name])) for name in text]
+    # One block: wide tables have 10^5 columns. Each is let go when it is there, to be in memory once.
+    matrix = _spill.empty((table.num_rows, len(numbers)), by_column=True)
+    del table
+    for part in _spill.column_parts(matrix):
+        for position in range(part.start, part.stop):
+            matrix[:, position] = _numbers(found.pop(numbers[position]))
+    pa.default_memory_pool().release_unused()
+    frame = pd.DataFrame(matrix, columns=list(numbers), copy=False)
+    for position, (name, values) in enumerate(texts):
+        frame.insert(position, name, pd.Series(values, dtype=object))
+    return frame
 
 
 def select_columns(path: Path, names: Sequence[str], patterns: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
+from infoalign_dgl import _spill
 from infoalign_dgl.errors import SpecError
 from infoalign_dgl.sources.rows import MoleculeReferences, TableAccount, number_rows
 from infoalign_dgl.sources.tables import (
@@ -96,7 +97,11 @@ class Loaded:
 
     def matrix(self, columns: Sequence[str]) -> np.ndarray:
         """Return columns of numbers, shape (rows, columns), float64, NaN where missing."""
-        return self.frame[list(columns)].to_numpy(np.float64)
+        matrix = _spill.empty((len(self.frame), len(columns)), by_column=True)
+        for part in _spill.column_parts(matrix):
+            for position in range(part.start, part.stop):
+                matrix[:, position] = self.frame[columns[position]]
+        return matrix
 
 
 class TableReader:
@@ -112,10 +117,16 @@ class TableReader:
         """Names of the columns that match any of the patterns."""
         return select_columns(self.path, self.header, patterns)
 
-    def read(self, keys: Sequence[str], numbers: Sequence[str] = ()) -> Loaded:
-        """Read the columns that the given keys of the table name, and the feature columns."""
+    def read(
+        self, keys: Sequence[str], numbers: Sequence[str] = (), *, filters: Sequence[str] = ()
+    ) -> Loaded:
+        """Read the columns that the given keys of the table name, and the feature columns.
+
+        ``filters`` are the keys whose value is ``{column: [values]}``, apart from ``where_not``.
+        """
         asked = {key: getattr(self.table, key) for key in keys if getattr(self.table, key) is not None}
-        asked |= {f"where_not.{column}": column for column in self.table.where_not}
+        for key in ("where_not", *filters):
+            asked |= {f"{key}.{column}": column for column in getattr(self.table, key)}
         for key, column in asked.items():
             if column not in self.header:
                 raise SpecError(
@@ -138,7 +149,8 @@ class TableReader:
                     f"{column} is {value}", row_numbers[out & (frame[column] == value).to_numpy()]
                 )
             keep &= ~out
-        return Loaded(frame[keep].reset_index(drop=True), row_numbers[keep], account)
+        kept = frame if keep.all() else frame[keep].reset_index(drop=True)
+        return Loaded(kept, row_numbers[keep], account)
 
 
 def references(loaded: Loaded, table: AboutMolecules) -> MoleculeReferences:
