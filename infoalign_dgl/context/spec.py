@@ -2,8 +2,8 @@
 
 Sections, in the order in which tables are read (the first table that has a molecule decides which structure
 is kept): ``[[molecules]]``, ``[[crosswalks]]``, ``[[morphology]]``, ``[[expression]]``,
-``[[molecule_gene]]``; and ``[[gene_ids]]``, ``[[genes]]``, ``[[gene_morphology]]``, ``[[gene_gene]]``,
-``[similarity]``, ``[graph]``.
+``[[molecule_gene]]``, ``[[networks]]``; and ``[[gene_ids]]``, ``[[genes]]``, ``[[gene_morphology]]``,
+``[[gene_gene]]``, ``[similarity]``, ``[graph]``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from infoalign_dgl.context.sections.expression import ExpressionTable
 from infoalign_dgl.context.sections.genes import GeneIdTable, GeneTable
 from infoalign_dgl.context.sections.molecules import CrosswalkTable, MoleculeTable
 from infoalign_dgl.context.sections.morphology import GeneMorphologyTable, MorphologyTable
-from infoalign_dgl.context.sections.networks import GeneGeneTable, MoleculeGeneTable
+from infoalign_dgl.context.sections.networks import GeneGeneTable, MoleculeGeneTable, NetworkTable
 from infoalign_dgl.errors import SpecError
 from infoalign_dgl.sources.tables import did_you_mean
 
@@ -60,6 +60,7 @@ class BuildSpec(BuildSettings):
     gene_morphology: list[GeneMorphologyTable] = []
     gene_gene: list[GeneGeneTable] = []
     molecule_gene: list[MoleculeGeneTable] = []
+    networks: list[NetworkTable] = []
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -71,7 +72,7 @@ class BuildSpec(BuildSettings):
                 f"two tables are named '{twice}': give each of [[molecules]] and [[crosswalks]] its own"
             )
         with_ids = [table.name for table in named if table.id is not None]
-        for table in (*self.morphology, *self.expression, *self.molecule_gene):
+        for table in (*self.morphology, *self.expression, *self.molecule_gene, *self.networks):
             if table.ids_of is not None and table.ids_of not in with_ids:
                 near = did_you_mean(table.ids_of, with_ids)
                 raise ValueError(

@@ -9,7 +9,7 @@ from infoalign_dgl.context.sections.expression import read_expression
 from infoalign_dgl.context.sections.genes import read_gene_ids, read_genes
 from infoalign_dgl.context.sections.molecules import read_molecules
 from infoalign_dgl.context.sections.morphology import read_gene_morphology, read_morphology
-from infoalign_dgl.context.sections.networks import read_gene_gene, read_molecule_gene
+from infoalign_dgl.context.sections.networks import read_gene_gene, read_molecule_gene, read_network
 from infoalign_dgl.sources.genes import GeneNames
 from infoalign_dgl.sources.rows import ContextRows
 
@@ -63,6 +63,7 @@ def read_spec_rows(
     accounts = each("gene_ids", lambda reader, table: read_gene_ids(reader, table, names))
     molecules = each("molecules", read_molecules)
     crosswalks = each("crosswalks", lambda reader, table: read_molecules(reader, table, crosswalk=True))
+    networks = each("networks", read_network)
     return ContextRows(
         molecules=[*molecules, *crosswalks],
         profiles=[
@@ -70,8 +71,11 @@ def read_spec_rows(
             *each("expression", lambda reader, table: read_expression(reader, table, names)),
         ],
         gene_profiles=each("gene_morphology", read_gene_morphology),
-        gene_gene=each("gene_gene", read_gene_gene),
-        molecule_gene=each("molecule_gene", read_molecule_gene),
+        gene_gene=[*each("gene_gene", read_gene_gene), *(part for n in networks for part in n.gene_gene)],
+        molecule_gene=[
+            *each("molecule_gene", read_molecule_gene),
+            *(part for network in networks for part in network.molecule_gene),
+        ],
         genes=each("genes", read_genes),
         symbols=names.symbol_of,
         other_accounts=accounts,

@@ -203,7 +203,8 @@ class ContextRows:
         return [*self.profiles, *self.molecule_gene]
 
     def accounts(self) -> list[TableAccount]:
-        """Return the accounts of all tables."""
+        """Return the accounts of all tables, each once: the kinds of edges of one table share its account."""
         tables: list[_Table] = [*self.molecules, *self.genes, *self.profiles, *self.gene_profiles]
         tables += [*self.gene_gene, *self.molecule_gene]
-        return [*(table.account for table in tables), *self.other_accounts]
+        accounts = [*(table.account for table in tables), *self.other_accounts]
+        return list({id(account): account for account in accounts}.values())
