@@ -201,10 +201,17 @@ def _measured(rows: ContextRows, molecules: Molecules) -> list[Measured]:
     for table in rows.profiles:
         owners = molecules.of(table.molecules)
         keep = owners >= 0
-        values, numbers = table.values[keep], table.numbers[keep]
         tables.append(
             Measured(
-                table.account, table.node_type, table.space, table.columns, values, owners[keep], numbers
+                table.account,
+                table.node_type,
+                table.space,
+                table.columns,
+                table.values[keep],
+                owners[keep],
+                table.numbers[keep],
+                {name: np.array(found, object)[keep] for name, found in table.labels.items()},
+                table.rules,
             )
         )
     return tables

@@ -78,7 +78,17 @@ def gene_measured(tables: Sequence[GeneProfileRows], known: np.ndarray | None) -
         keep = _keep_known(table.account, table.numbers, known, genes)
         values, numbers = table.values[keep], table.numbers[keep]
         measured.append(
-            Measured(table.account, "gene", table.space, table.columns, values, genes[keep], numbers)
+            Measured(
+                table.account,
+                "gene",
+                table.space,
+                table.columns,
+                values,
+                genes[keep],
+                numbers,
+                {},
+                table.rules,
+            )
         )
     return measured
 

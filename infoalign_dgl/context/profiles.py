@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from infoalign_dgl import _spill
-from infoalign_dgl.context.spaces import FeatureSpace, Settled, scaled_space, settle_missing
+from infoalign_dgl.context._columns import clip_tails, near_constant, repeated
+from infoalign_dgl.context._replicates import (
+    at_strongest_dose,
+    canonical_order,
+    joined_labels,
+    mean_by_owner,
+    median_by_owner,
+)
+from infoalign_dgl.context.spaces import (
+    MAX_MISSING_SHARE,
+    FeatureSpace,
+    Settled,
+    scaled_space,
+    settle_missing,
+)
+from infoalign_dgl.sources.rows import LABELS, NO_RULES, SpaceRules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from infoalign_dgl.sources.rows import TableAccount
+    from infoalign_dgl.sources.rows import Flaw, TableAccount
 
 MIN_SHARED_COLUMNS = 0.95  # of a space's columns that a table needs to join it
 
@@ -30,24 +47,29 @@ class Measured:
     values: np.ndarray
     owners: np.ndarray
     numbers: np.ndarray
+    labels: dict[str, np.ndarray] = field(default_factory=dict)  # of LABELS: each row's text or None
+    rules: SpaceRules = NO_RULES
 
 
 @dataclass(frozen=True)
 class Aggregated:
-    """One feature space before scaling: one complete row per owner.
+    """One feature space before scaling: one complete row per owner, or several where replicates are kept.
 
     Parameters
     ----------
     name, node_type : str
         As in :class:`~infoalign_dgl.context.spaces.FeatureSpace`.
     settled : Settled
-        Raw values, shape (owners, d), complete.
+        Raw values, shape (profiles, d), complete.
     owners : np.ndarray
-        Local ids of the measured molecules or genes, ascending, int64.
+        Shape (profiles,), local ids of the measured molecules or genes, ascending, int64.
     replicates : np.ndarray
-        Rows aggregated for each owner, int64.
+        Rows aggregated for each profile, int64.
     report : dict
         What was done to the space, for ``build_report.json``.
+    labels : pandas.DataFrame
+        Where each profile was measured: table, batch, plate, well and dose as text, several joined by ``;``,
+        empty where unknown.
     """
 
     name: str
@@ -56,10 +78,11 @@ class Aggregated:
     owners: np.ndarray
     replicates: np.ndarray
     report: dict[str, Any]
+    labels: pd.DataFrame
 
 
 def aggregate_spaces(tables: Sequence[Measured], warnings: list[str]) -> list[Aggregated]:
-    """Join tables into feature spaces and reduce each owner's rows to their median.
+    """Join tables into feature spaces and reduce each owner's rows, by default to their median.
 
     Parameters
     ----------
@@ -108,6 +131,94 @@ def _space_of(table: Measured, joined: dict[str, list[Measured]], warnings: list
 
 def _aggregate(name: str, tables: list[Measured]) -> Aggregated:
     columns = tables[0].columns
+    rules = _rules(tables)
+    joined, infinite = _joined(tables, columns, rules)
+    reduced = _reduction(joined, rules)
+    profiles = _spill.empty((len(reduced.owners), len(columns)), by_column=True)
+    clipped = 0
+    # A few columns at a time: whatever is done to profiles here is done to each column by itself.
+    for part in _spill.parts(len(columns), 8 * len(joined.owners)):
+        values = reduced.reduce(joined.columns(part))
+        if rules.clip is not None:
+            values, count = clip_tails(values, rules.clip)
+            clipped += count
+        profiles[:, part] = values
+        _spill.release(profiles)
+    max_missing = MAX_MISSING_SHARE if rules.max_missing is None else rules.max_missing
+    settled = settle_missing(profiles, columns, max_missing=max_missing)
+    settled, flaws = _flawed_columns(settled, rules.drop or ())
+    extra = {t.account.table: len(set(t.columns) - set(columns)) for t in tables[1:]}
+    report = {
+        "node_type": tables[0].node_type,
+        "tables": [table.account.table for table in tables],
+        "rows": len(joined.owners),
+        "profiles": len(reduced.owners),
+        "aggregate": rules.aggregate,
+        "columns": len(settled.columns),
+        "dropped_columns": settled.dropped_columns,
+        **flaws,
+        "columns_not_in_first_table": {table: count for table, count in extra.items() if count},
+        "infinite_values": infinite,
+        "clip": rules.clip,
+        "clipped_values": clipped,
+        "imputed_values": settled.num_imputed,
+    }
+    return Aggregated(
+        name, tables[0].node_type, settled, reduced.owners, reduced.replicates, report, reduced.labels
+    )
+
+
+def _rules(tables: list[Measured]) -> SpaceRules:
+    """Return what the tables of a space say, each rule by the first that says it."""
+
+    def said(rule: str) -> Any:
+        return next((found for t in tables if (found := getattr(t.rules, rule)) is not None), None)
+
+    rules = SpaceRules(**{field.name: said(field.name) for field in fields(SpaceRules)})
+    return replace(rules, aggregate=rules.aggregate or "median")
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """The usable rows of a space's tables, one table after the other.
+
+    ``places`` says for each table where the space's columns are, -1 for one that it lacks; ``usable`` which
+    of its rows are used.
+    """
+
+    tables: list[Measured]
+    places: list[np.ndarray]
+    usable: list[np.ndarray]
+
+    @cached_property
+    def owners(self) -> np.ndarray:
+        """Shape (rows,), int64."""
+        return np.concatenate([t.owners[keep] for t, keep in zip(self.tables, self.usable, strict=True)])
+
+    def columns(self, part: slice) -> np.ndarray:
+        """Return some of the space's columns, shape (rows, columns), float64, NaN where missing: a copy."""
+        values = np.concatenate(
+            [
+                _columns(table, place[part])[keep]
+                for table, place, keep in zip(self.tables, self.places, self.usable, strict=True)
+            ]
+        )
+        values[np.isinf(values)] = np.nan
+        return values
+
+    def labels(self, label: str) -> np.ndarray:
+        """Return one of ``LABELS`` or the table of each row, shape (rows,), text, empty where unknown."""
+        found = [
+            np.array([value or "" for value in table.labels[label][keep]], object)
+            if label in table.labels
+            else np.full(int(keep.sum()), table.account.table if label == "table" else "", object)
+            for table, keep in zip(self.tables, self.usable, strict=True)
+        ]
+        return np.concatenate(found)
+
+
+def _joined(tables: list[Measured], columns: list[str], rules: SpaceRules) -> tuple[_Joined, int]:
+    """Join the tables' usable rows; count these as used, others as dropped, and infinite entries."""
     places = [pd.Index(table.columns).get_indexer(pd.Index(columns)) for table in tables]
     usable = []
     infinite = 0
@@ -118,35 +229,13 @@ def _aggregate(name: str, tables: list[Measured]) -> Aggregated:
             infinite += int(np.isinf(values).sum())
             finite |= np.isfinite(values).any(axis=1)
         table.account.drop_all("no finite feature", table.numbers[~finite])
-        table.account.used += int(finite.sum())
         usable.append(finite)
-    owners = np.concatenate([table.owners[keep] for table, keep in zip(tables, usable, strict=True)])
-    ids, replicates = np.unique(owners, return_counts=True)
-    medians = _spill.empty((len(ids), len(columns)), by_column=True)
-    # A few columns at a time: whatever is done to profiles here is done to each column by itself.
-    for part in _spill.parts(len(columns), 8 * len(owners)):
-        stacked = [
-            _columns(table, place[part])[keep]
-            for table, place, keep in zip(tables, places, usable, strict=True)
-        ]
-        values = np.concatenate(stacked)
-        values[np.isinf(values)] = np.nan
-        medians[:, part] = median_by_owner(values, owners)[0]
-        _spill.release(medians)
-    settled = settle_missing(medians, columns)
-    extra = {t.account.table: len(set(t.columns) - set(columns)) for t in tables[1:]}
-    report = {
-        "node_type": tables[0].node_type,
-        "tables": [table.account.table for table in tables],
-        "rows": int(replicates.sum()),
-        "profiles": len(ids),
-        "columns": len(settled.columns),
-        "dropped_columns": settled.dropped_columns,
-        "columns_not_in_first_table": {table: count for table, count in extra.items() if count},
-        "infinite_values": infinite,
-        "imputed_values": settled.num_imputed,
-    }
-    return Aggregated(name, tables[0].node_type, settled, ids, replicates, report)
+    joined = _Joined(tables, places, usable)
+    if rules.aggregate == "strongest-dose":
+        joined = _at_strongest_dose(joined)
+    for table, keep in zip(tables, joined.usable, strict=True):
+        table.account.used += int(keep.sum())
+    return joined, infinite
 
 
 def _columns(table: Measured, place: np.ndarray) -> np.ndarray:
@@ -157,55 +246,97 @@ def _columns(table: Measured, place: np.ndarray) -> np.ndarray:
     return values
 
 
-def median_by_owner(values: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Reduce the rows of each owner to their median, missing entries left aside.
+def _at_strongest_dose(joined: _Joined) -> _Joined:
+    """Leave only rows at the largest dose of their molecule; the others are counted as dropped."""
+    doses = pd.to_numeric(pd.Series(joined.labels("dose"), dtype=object), errors="coerce")
+    strongest = at_strongest_dose(joined.owners, doses.to_numpy(np.float64))
+    kept = []
+    for table, usable in zip(joined.tables, joined.usable, strict=True):
+        mine, strongest = strongest[: usable.sum()], strongest[usable.sum() :]
+        keep = usable.copy()
+        keep[usable] = mine
+        weaker = usable & ~keep
+        details = table.labels["dose"][weaker] if "dose" in table.labels else None
+        table.account.drop_all("below its molecule's strongest dose", table.numbers[weaker], details)
+        kept.append(keep)
+    return replace(joined, usable=kept)
 
-    Parameters
-    ----------
-    values : np.ndarray
-        Shape (rows, d), float64, NaN where missing.
-    owners : np.ndarray
-        Shape (rows,), int64.
 
-    Returns
-    -------
-    medians : np.ndarray
-        Shape (owners, d), float64; NaN where all of an owner's entries are missing.
-    ids : np.ndarray
-        The owners, ascending.
-    counts : np.ndarray
-        Rows per owner.
-    """
-    order = np.argsort(owners, kind="stable")
-    ids, starts, counts = np.unique(owners[order], return_index=True, return_counts=True)
-    medians = values[order[starts]] if len(ids) else np.empty((0, values.shape[1]))
-    for count in np.unique(counts[counts > 1]).tolist():  # owners of as many rows at once
-        chosen = np.flatnonzero(counts == count)
-        group = values[order[starts[chosen, None] + np.arange(count)]]
-        group.sort(axis=1)  # NaN last
-        present = (~np.isnan(group)).sum(axis=1, keepdims=True)
-        low = np.take_along_axis(group, np.maximum(present - 1, 0) // 2, axis=1)[:, 0]
-        high = np.take_along_axis(group, np.minimum(present // 2, count - 1), axis=1)[:, 0]
-        medians[chosen] = low / 2 + high / 2  # halves first: the sum of two huge values stays finite
-    return medians, ids, counts
+@dataclass(frozen=True)
+class _Reduction:
+    """How a space's rows become profiles: whose each is, of how many rows, and some of their columns."""
+
+    owners: np.ndarray
+    replicates: np.ndarray
+    labels: pd.DataFrame
+    reduce: Callable[[np.ndarray], np.ndarray]
+
+
+def _reduction(joined: _Joined, rules: SpaceRules) -> _Reduction:
+    labels = {label: joined.labels(label) for label in ("table", *LABELS)}
+    owners = joined.owners
+    if rules.aggregate == "keep":
+        order = canonical_order(owners, list(labels.values()), _digests(joined))
+        kept = pd.DataFrame({label: found[order] for label, found in labels.items()}, dtype=object)
+        return _Reduction(owners[order], np.ones(len(order), np.int64), kept, lambda rows: rows[order])
+    by_owner = mean_by_owner if rules.aggregate == "mean" else median_by_owner
+    ids, replicates = np.unique(owners, return_counts=True)
+    told = pd.DataFrame({k: joined_labels(owners, found) for k, found in labels.items()}, dtype=object)
+    return _Reduction(ids, replicates, told, lambda rows: by_owner(rows, owners)[0])
+
+
+def _digests(joined: _Joined) -> list[bytes]:
+    """Return a digest of each row's values, which does not depend on how many columns are read at once."""
+    found = [hashlib.blake2b(digest_size=16) for _ in joined.owners]
+    for part in _spill.parts(len(joined.places[0]), 8 * len(found)):
+        for digest, row in zip(found, joined.columns(part) + 0.0, strict=True):  # + 0.0: -0.0 is 0.0
+            digest.update(row.tobytes())
+    return [digest.digest() for digest in found]
+
+
+def _flawed_columns(settled: Settled, drop: Sequence[Flaw]) -> tuple[Settled, dict[str, Any]]:
+    """Find near-constant and repeated columns, and drop those whose flaw the spec names."""
+    same = repeated(settled.values, settled.columns)
+    constant = near_constant(settled.values)
+    flaws = {
+        "near-constant": [settled.columns[column] for column in np.flatnonzero(constant)],
+        "duplicated": list(same),
+    }
+    gone = {column for flaw in drop for column in flaws[flaw]}
+    if gone:
+        keep = [place for place, column in enumerate(settled.columns) if column not in gone]
+        values = _spill.empty((len(settled.values), len(keep)), by_column=True)
+        for place, column in enumerate(keep):
+            values[:, place] = settled.values[:, column]
+        settled = replace(settled, values=values, columns=[settled.columns[place] for place in keep])
+    report = {
+        "near_constant_columns": flaws["near-constant"],
+        "duplicated_columns": same,
+        "columns_dropped_for_flaws": len(gone),
+    }
+    return settled, report
 
 
 def profile_nodes(spaces: Sequence[Aggregated], molecule_keys: Sequence[str]) -> pd.DataFrame:
-    """Table of profile nodes, by space and then by molecule: key, molecule (its key), space, replicates."""
-    parts = [
-        pd.DataFrame(
-            {
-                "key": [f"{space.name}:{molecule_keys[owner]}" for owner in space.owners],
-                "molecule": [molecule_keys[owner] for owner in space.owners],
-                "space": space.name,
-                "replicates": space.replicates,
-            }
-        )
-        for space in spaces
-    ]
+    """Table of profile nodes, by space and then by molecule.
+
+    Its columns are key, molecule (its key), space, replicates, and where they were measured: table, batch,
+    plate, well, dose. The keys of a molecule's profiles after its first end in ``#2``, ``#3`` and so on.
+    """
+    names = ("key", "molecule", "space", "replicates", "table", *LABELS)
+    parts = []
+    for space in spaces:
+        molecules = [molecule_keys[owner] for owner in space.owners]
+        number = pd.Series(space.owners).groupby(space.owners).cumcount() + 1
+        part = pd.DataFrame({"molecule": molecules, "space": space.name, "replicates": space.replicates})
+        part["key"] = [
+            f"{space.name}:{molecule}" + (f"#{n}" if n > 1 else "")
+            for molecule, n in zip(molecules, number, strict=True)
+        ]
+        parts.append(pd.concat([part, space.labels], axis=1)[list(names)])
     if not parts:
-        empty = {"key": object, "molecule": object, "space": object, "replicates": np.int64}
-        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in empty.items()})
+        kinds = dict.fromkeys(names, object) | {"replicates": np.int64}
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
     return pd.concat(parts, ignore_index=True)
 
 

@@ -94,6 +94,21 @@ class BuildSpec(BuildSettings):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _space_rules_agree(self) -> Self:
+        said: dict[tuple[str, str], tuple[object, str]] = {}
+        for table in (*self.morphology, *self.expression, *self.gene_morphology):
+            for rule, value in vars(table.rules()).items():
+                if value is None:
+                    continue
+                other, file = said.setdefault((table.space, rule), (value, table.file))
+                if other != value:
+                    raise ValueError(
+                        f"'{file}' and '{table.file}' are of space '{table.space}' and differ in {rule}: give "
+                        f"it once, or use two spaces"
+                    )
+        return self
+
 
 def read_spec(path: str | Path) -> BuildSpec:
     """Read and check a TOML build specification.

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from infoalign_dgl.sources.tables import normalize_entrez
 
+if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+
+_MANGLED_NUMBER = re.compile(r"X(\d+(?:\.0*)?)")
 _NOT_SYNTACTIC = re.compile(r"[^A-Za-z0-9._]")
 
 
@@ -18,11 +23,18 @@ def r_mangled(name: str) -> str:
 
 @dataclass
 class GeneNames:
-    """Symbols to Entrez ids and back; of two entries that disagree the first one holds."""
+    """Symbols to Entrez ids and back; of two entries that disagree the first one holds.
+
+    A symbol goes before an alias, and an exact name before one that R has mangled. An alias of several genes
+    names none of them.
+    """
 
     entrez_of: dict[str, str] = field(default_factory=dict)
     symbol_of: dict[str, str] = field(default_factory=dict)
+    status_of: dict[str, str] = field(default_factory=dict)  # Entrez id -> for instance "landmark"
+    _aliases: dict[str, str] = field(default_factory=dict)  # alias -> Entrez id, empty for several genes
     _mangled: dict[str, str] = field(default_factory=dict)
+    _mangled_aliases: dict[str, str] = field(default_factory=dict)
 
     def add(self, symbol: str, entrez: str) -> None:
         """Add a symbol of a gene."""
@@ -32,12 +44,13 @@ class GeneNames:
 
     def add_alias(self, alias: str, entrez: str) -> None:
         """Add another symbol of a gene, which will not be shown as its symbol."""
-        self.entrez_of.setdefault(alias, entrez)
-        self._mangled.setdefault(r_mangled(alias), entrez)
+        for aliases, name in ((self._aliases, alias), (self._mangled_aliases, r_mangled(alias))):
+            aliases[name] = entrez if aliases.get(name, entrez) == entrez else ""
 
     def find(self, symbol: str) -> str | None:
         """Entrez id of a symbol, exact or mangled by R, or None."""
-        return self.entrez_of.get(symbol) or self._mangled.get(symbol)
+        known = (self.entrez_of, self._aliases, self._mangled, self._mangled_aliases)
+        return next((names[symbol] for names in known if names.get(symbol)), None)
 
 
 @dataclass(frozen=True)
@@ -54,32 +67,49 @@ class GeneColumns:
         Columns that name no known gene.
     repeated : list of str
         Columns whose gene an earlier column has already.
+    left_out : list of str
+        Columns whose gene is none of those asked for.
     """
 
     columns: list[str]
     entrez: list[str]
     unknown: list[str]
     repeated: list[str]
+    left_out: list[str]
 
 
-def gene_columns(candidates: list[str], names: GeneNames | None) -> GeneColumns:
+def gene_columns(
+    candidates: Sequence[str], names: GeneNames | None, only: Container[str] | None = None
+) -> GeneColumns:
     """Find the gene of each column name.
 
     Parameters
     ----------
-    candidates : list of str
+    candidates : sequence of str
         Column names.
     names : GeneNames or None
         How to read symbols; None where the columns are Entrez ids.
+    only : container of str, optional
+        The Entrez ids of the genes asked for; all of them if left out.
     """
     taken: dict[str, str] = {}
-    unknown, repeated = [], []
+    unknown, repeated, left_out = [], [], []
     for column in candidates:
-        entrez = normalize_entrez(column) if names is None else names.find(column)
+        entrez = gene_of(column, names)
         if entrez is None:
             unknown.append(column)
+        elif only is not None and entrez not in only:
+            left_out.append(column)
         elif entrez in taken:
             repeated.append(column)
         else:
             taken[entrez] = column
-    return GeneColumns(list(taken.values()), list(taken), unknown, repeated)
+    return GeneColumns(list(taken.values()), list(taken), unknown, repeated, left_out)
+
+
+def gene_of(name: str, names: GeneNames | None) -> str | None:
+    """Entrez id of a symbol, or with ``names`` None of an Entrez id, mangled by R (``X1017``) or not."""
+    if names is not None:
+        return names.find(name.strip())
+    mangled = _MANGLED_NUMBER.fullmatch(name.strip())
+    return normalize_entrez(mangled[1] if mangled else name)

@@ -16,6 +16,9 @@ MAX_LISTED = 1000  # rows listed per table and reason; counts are always exact
 
 StructureKind = Literal["smiles", "inchi"]
 ReferenceKind = Literal["id", "smiles", "inchi"]
+Aggregate = Literal["median", "mean", "strongest-dose", "keep"]
+Flaw = Literal["near-constant", "duplicated"]
+LABELS = ("batch", "plate", "well", "dose")  # what a row of profiles may say of where it was measured
 
 
 @dataclass
@@ -124,6 +127,31 @@ class GeneRows:
 
 
 @dataclass(frozen=True)
+class SpaceRules:
+    """How rows of profiles become a feature space; None where the table does not say.
+
+    Parameters
+    ----------
+    aggregate : str or None
+        How the rows of one molecule or gene become one profile, by default their median; ``"keep"`` leaves
+        each a profile of its own.
+    clip : float or None
+        Values beyond the quantiles 1 - clip and clip of their column are set to those.
+    max_missing : float or None
+        A column with a larger share of missing profiles is dropped; by default 0.05.
+    drop : tuple of str or None
+        Flaws for which a column is dropped; by default none, they are reported only.
+    """
+
+    aggregate: Aggregate | None = None
+    clip: float | None = None
+    max_missing: float | None = None
+    drop: tuple[Flaw, ...] | None = None
+
+
+NO_RULES = SpaceRules()
+
+@dataclass(frozen=True)
 class ProfileRows:
     """Profiles of molecules in one feature space.
 
@@ -135,6 +163,8 @@ class ProfileRows:
         The d feature names; Entrez ids for expression.
     values : np.ndarray
         Shape (rows, d), float; NaN and infinite entries are missing.
+    labels : dict of str to list of (str or None)
+        For those of ``LABELS`` that the table has: each row's.
     """
 
     account: TableAccount
@@ -144,6 +174,8 @@ class ProfileRows:
     values: np.ndarray
     molecules: MoleculeReferences
     numbers: np.ndarray
+    labels: dict[str, list[str | None]] = field(default_factory=dict)
+    rules: SpaceRules = NO_RULES
 
 
 @dataclass(frozen=True)
@@ -156,6 +188,7 @@ class GeneProfileRows:
     values: np.ndarray
     genes: list[str | None]
     numbers: np.ndarray
+    rules: SpaceRules = NO_RULES
 
 
 @dataclass(frozen=True)

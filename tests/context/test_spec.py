@@ -121,7 +121,8 @@ def test_expression_columns_become_entrez_ids(folder):
     rows = check(folder, text.replace("FILE", "r.csv").replace("BY", "symbol"))
     assert rows.profiles[0].columns == ["3108", "1019"]
     assert rows.profiles[0].values.tolist() == [[0.5, 1.0]]
-    assert rows.profiles[0].account.notes == {"unknown_columns": ["WHAT"], "repeated_columns": ["CDK4"]}
+    notes = rows.profiles[0].account.notes
+    assert (notes["unknown_genes"], notes["repeated_genes"]) == (["WHAT"], ["CDK4"])
     assert rows.other_accounts[0].used == 2
     assert rows.other_accounts[0].dropped == {"not an Entrez id": 1, "no symbol": 1}
     rows = check(folder, text.replace("FILE", "e.csv").replace("BY", "entrez"))

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
 
 
 class GeneIdTable(Table):
-    """Gene symbols and their Entrez ids; ``aliases`` maps other symbols to those of the table."""
+    """Gene symbols and their Entrez ids.
+
+    ``synonyms`` is a column of other symbols, several separated by ``|``; ``aliases`` maps other symbols to
+    those of the table; ``status`` is a column that says for instance which genes are landmarks.
+    """
 
     symbol: str
     entrez: str
+    synonyms: str | None = None
     aliases: dict[str, str] = {}
+    status: str | None = None
 
 
 class GeneTable(Table):
@@ -38,9 +44,12 @@ def read_genes(reader: TableReader, table: GeneTable) -> GeneRows:
 
 def read_gene_ids(reader: TableReader, table: GeneIdTable, names: GeneNames) -> TableAccount:
     """Add the symbols of a table to ``names``."""
-    loaded = reader.read(["symbol", "entrez"])
-    pairs = zip(loaded.numbers, loaded.frame[table.symbol], loaded.frame[table.entrez], strict=True)
-    for row, symbol, value in pairs:
+    loaded = reader.read(["symbol", "entrez", "synonyms", "status"])
+    nothing = [None] * len(loaded.frame)
+    synonyms = nothing if table.synonyms is None else loaded.frame[table.synonyms]
+    status = nothing if table.status is None else loaded.frame[table.status]
+    columns = (loaded.frame[table.symbol], loaded.frame[table.entrez], synonyms, status)
+    for row, symbol, value, others, kind in zip(loaded.numbers, *columns, strict=True):
         entrez = normalize_entrez(value)
         if entrez is None:
             loaded.account.drop("not an Entrez id", row, value)
@@ -49,6 +58,10 @@ def read_gene_ids(reader: TableReader, table: GeneIdTable, names: GeneNames) -> 
         else:
             names.add(symbol.strip(), entrez)
             loaded.account.used += 1
+            if kind:
+                names.status_of.setdefault(entrez, kind.strip())
+            for other in filter(None, (name.strip() for name in (others or "").split("|"))):
+                names.add_alias(other, entrez)
     for alias, symbol in table.aliases.items():
         found = names.entrez_of.get(symbol)
         if found is None:
