@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from infoalign_dgl.cli._output import StageProgress, json_option, print_json
+from infoalign_dgl.cli._build_options import build_means, build_options, print_built
+from infoalign_dgl.cli._output import json_option
 
 
 @click.command("build-graph")
@@ -14,36 +15,25 @@ from infoalign_dgl.cli._output import StageProgress, json_option, print_json
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write the graph to."
 )
-@click.option(
-    "--data-root", type=click.Path(path_type=Path, file_okay=False), help="Where the spec's paths start."
-)
 @click.option("--overwrite", is_flag=True, help="Replace a graph that stands there.")
-@click.option(
-    "--workers", type=click.IntRange(min=1), help="Processes for reading molecules [default: all cores]."
-)
+@build_options
 @json_option
 def command(
-    spec: str, output: Path, data_root: Path | None, overwrite: bool, workers: int | None, as_json: bool
+    spec: str,
+    output: Path,
+    overwrite: bool,
+    data_root: Path | None,
+    workers: int | None,
+    scheduler: str | None,
+    as_json: bool,
 ) -> None:
     """Build a context graph from tables.
 
     SPEC is a TOML file that lists the tables, or `reference:DIR` for a folder in the reference
     implementation's layout, or `simulated` (`simulated:N` for N molecules).
     """
-    from infoalign_dgl.cli._graph_tables import print_build
-    from infoalign_dgl.context import build_context_graph
-    from infoalign_dgl.errors import GraphError
+    from infoalign_dgl.context.build import build_to_folder
 
-    if output.exists() and not overwrite:  # said before the work, not after
-        raise GraphError(
-            f"'{output}' already exists: choose another folder, or pass --overwrite to replace it"
-        )
-    progress = StageProgress()
-    graph = build_context_graph(spec, data_root=data_root, num_workers=workers, progress=progress)
-    progress.close()
-    graph.save(output, overwrite=overwrite)
-    if as_json:
-        print_json({"folder": output, "counts": graph.schema["counts"], "report": graph.report})
-    else:
-        print_build(graph)
-        click.echo(f"Wrote {output}. What was left out, and why: {output / 'build_report.json'}")
+    with build_means(scheduler, workers) as means:
+        graph = build_to_folder(spec, output, data_root=data_root, overwrite=overwrite, means=means)
+    print_built(graph, output, as_json=as_json)

@@ -23,6 +23,7 @@ COMMANDS = {
     "import-reference": "Make a run of weights that the published implementation trained.",
     "inspect": "Say what is in a context graph and what training will see of it.",
     "pretrain": "Pretrain the encoder on a context graph.",
+    "update-graph": "Build a context graph again from more tables, computing only what changed.",
 }
 
 

@@ -7,7 +7,9 @@ array leaves memory on :func:`release`. Elsewhere all arrays are in memory, and 
 
 from __future__ import annotations
 
+import math
 import mmap
+import os
 import tempfile
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -38,10 +40,12 @@ def spilling(folder: Path) -> Iterator[None]:
 def empty(shape: tuple[int, ...], dtype: Any = np.float64, *, by_column: bool = False) -> np.ndarray:
     """Make an array of zeros or of anything, by rows or with its columns one after the other."""
     folder, order = _folder.get(), "F" if by_column else "C"
-    if folder is None or int(np.prod(shape)) * np.dtype(dtype).itemsize <= LARGEST_IN_MEMORY:
-        return np.empty(shape, dtype, order=order)  # type: ignore[call-overload,no-any-return]
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if folder is None or size <= LARGEST_IN_MEMORY:
+        return np.empty(shape, dtype, order=order)  # type: ignore[call-overload]
     with tempfile.TemporaryFile(dir=folder) as stream:
-        return np.memmap(stream, dtype, "w+", shape=shape, order=order)  # type: ignore[call-overload,no-any-return]
+        os.posix_fallocate(stream.fileno(), 0, size)  # on a full disk, an error here and no signal later
+        return np.memmap(stream, dtype, "w+", shape=shape, order=order)  # type: ignore[call-overload]
 
 
 def release(array: np.ndarray) -> None:

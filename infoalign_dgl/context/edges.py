@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infoalign_dgl.context.spec import SimilaritySettings
+    from infoalign_dgl.molecules.cluster import Cluster
     from infoalign_dgl.sources.rows import GeneGeneRows, MoleculeGeneRows, TableAccount
 
 Kind = tuple[str, str, str]
@@ -110,6 +111,7 @@ def similarity_edges(
     settings: SimilaritySettings,
     *,
     progress: Callable[[int, int], None] | None = None,
+    helpers: Cluster | None = None,
 ) -> tuple[Triple, dict[str, Any]]:
     """Pairs of similar rows: above the threshold, in the sparsity's share, near to at least one end.
 
@@ -121,6 +123,8 @@ def similarity_edges(
     settings : SimilaritySettings
     progress : callable, optional
         Called with (done, total).
+    helpers : Cluster, optional
+        Workers of a cluster that compare the rows; by default the threads of this process do.
 
     Returns
     -------
@@ -132,7 +136,12 @@ def similarity_edges(
     """
     count = len(rows)
     i, j, similarity = similar_pairs(
-        rows, metric=metric, threshold=settings.threshold, sparsity=settings.sparsity, progress=progress
+        rows,
+        metric=metric,
+        threshold=settings.threshold,
+        sparsity=settings.sparsity,
+        progress=progress,
+        helpers=helpers,
     )
     near = keep_nearest(i, j, similarity, count, settings.max_neighbors)
     kept = similarity[near]

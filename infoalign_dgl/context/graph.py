@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from infoalign_dgl import __version__
+from infoalign_dgl import __version__, _spill
 from infoalign_dgl._dgl import dgl
 from infoalign_dgl._folders import atomic_folder, verify_folder
 from infoalign_dgl.context.spaces import FeatureSpace, MinMaxScaler
@@ -41,6 +41,8 @@ _VERSIONED = ("dgl", "numpy", "pandas", "rdkit", "torch")
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from infoalign_dgl.context.reuse import Reuse
 
     Edges = Mapping[tuple[str, str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
@@ -82,6 +84,7 @@ class ContextGraph:
         self.schema: dict[str, Any] = dict(schema or {})
         self.report: dict[str, Any] = dict(report or {})
         self.folder: Path | None = None  # where it was loaded from: caches may stand beside it
+        self.reuse: Reuse | None = None  # what a later build can take over, where this one was just built
         self._check()
         self.schema.update(self._description())
 
@@ -286,8 +289,8 @@ class ContextGraph:
         ----------
         folder : str or Path
             Gets ``heterograph.bin``, ``nodes/<type>.parquet``, ``features/<space>.npy`` with the node ids of
-            its rows in ``features/<space>.nodes.npy``, ``schema.json``, ``build_report.json`` and
-            ``SHA256SUMS``.
+            its rows in ``features/<space>.nodes.npy``, ``schema.json``, ``build_report.json``,
+            ``SHA256SUMS``, and from a graph just built ``reuse/``, which only a later build reads.
         overwrite : bool
             Replace a folder that stands there; until the new one is whole, the old one stays.
 
@@ -416,7 +419,10 @@ def _write(graph: ContextGraph, folder: Path) -> None:
         table.to_parquet(folder / "nodes" / f"{kind}.parquet", index=False)
     for name, space in graph.spaces.items():
         np.save(folder / "features" / f"{name}.npy", space.values)
+        _spill.release(space.values)
         np.save(folder / "features" / f"{name}.nodes.npy", space.nodes())
+    if graph.reuse is not None:
+        graph.reuse.write(folder / "reuse")
     schema = {**graph.schema, "package_versions": package_versions()}
     (folder / "schema.json").write_text(json.dumps(schema, indent=1) + "\n")
     (folder / "build_report.json").write_text(json.dumps(graph.report, indent=1) + "\n")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from infoalign_dgl.context.reuse import Reuse
 from infoalign_dgl.errors import GraphError
 from infoalign_dgl.molecules import standardize
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from infoalign_dgl.context.reuse import Structure
+    from infoalign_dgl.molecules._workers import Executor
+    from infoalign_dgl.molecules.standardization import Standardized
     from infoalign_dgl.sources.rows import (
         ContextRows,
         MoleculeReferences,
@@ -25,9 +30,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 14  # letters of an InChIKey's first block, which says the connectivity
 
-Structures = dict[
-    tuple[str, str], tuple[str | None, str | None, str | None]
-]  # (kind, text) -> SMILES, InChIKey, reason
+Structures = dict[tuple[str, str], "Structure"]  # by kind and text
 
 
 @dataclass
@@ -67,6 +70,8 @@ def identify(
     *,
     num_workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    helpers: Executor | None = None,
+    reuse: Reuse | None = None,
 ) -> Molecules:
     """Find the molecules of all tables, and each row's molecule.
 
@@ -80,8 +85,10 @@ def identify(
         All tables. Structures are kept from molecule tables first, then profiles, then molecule-gene edges.
     identity : {"block", "full"}
         Merge on the InChIKey's first block or on all of it.
-    num_workers, progress
+    num_workers, progress, helpers
         As for :func:`infoalign_dgl.molecules.standardize`.
+    reuse : Reuse, optional
+        Structures that were standardized before; gets all of them.
 
     Raises
     ------
@@ -90,7 +97,9 @@ def identify(
     """
     referring = rows.about_molecules()
     wanted = _wanted_ids([table.molecules for table in referring])
-    structures = _standardize_all(rows, wanted, num_workers, progress)
+    texts = _texts(rows, wanted)
+    work = partial(standardize, num_workers=num_workers, helpers=helpers)
+    structures = _standardize_all(texts, work, progress, Reuse() if reuse is None else reuse)
     book = _Book(structures, identity)
     for table in rows.molecules:
         book.add_table(table, wanted.get(table.name, set()) if table.crosswalk else None)
@@ -119,12 +128,8 @@ def _wanted_ids(references: list[MoleculeReferences]) -> dict[str, set[str]]:
     return wanted
 
 
-def _standardize_all(
-    rows: ContextRows,
-    wanted: dict[str, set[str]],
-    num_workers: int | None,
-    progress: Callable[[int, int], None] | None,
-) -> Structures:
+def _texts(rows: ContextRows, wanted: dict[str, set[str]]) -> dict[StructureKind, dict[str, None]]:
+    """Give the different structures that tables have, in their order."""
     texts: dict[StructureKind, dict[str, None]] = {"smiles": {}, "inchi": {}}
     for table in rows.molecules:
         needed = wanted.get(table.name, set())
@@ -134,18 +139,32 @@ def _standardize_all(
     for referring in rows.about_molecules():
         if referring.molecules.kind != "id":
             texts[referring.molecules.kind].update(dict.fromkeys(v for v in referring.molecules.values if v))
+    return texts
+
+
+def _standardize_all(
+    texts: dict[StructureKind, dict[str, None]],
+    work: Callable[..., Standardized],
+    progress: Callable[[int, int], None] | None,
+    reuse: Reuse,
+) -> Structures:
     total = sum(len(found) for found in texts.values())
     result: Structures = {}
     for kind, found in texts.items():
-        done = len(result)
+        before = len(result)
 
-        def report(count: int, _: int, done: int = done) -> None:
-            if progress is not None:
-                progress(done + count, total)
+        def compute(new: list[str], kind: str = kind, done: int = before + len(found)) -> list[Structure]:
+            def report(count: int, of: int) -> None:
+                if progress is not None:
+                    progress(done - of + count, total)
 
-        standard = standardize(list(found), kind=kind, num_workers=num_workers, progress=report)
-        entries = zip(standard.smiles, standard.key, standard.reason, strict=True)
+            standard = work(new, kind=kind, progress=report)
+            return list(zip(standard.smiles, standard.key, standard.reason, strict=True))
+
+        entries = reuse.structures(kind, list(found), compute)
         result.update(((kind, text), entry) for text, entry in zip(found, entries, strict=True))
+    if progress is not None:
+        progress(total, total)
     return result
 
 

@@ -12,6 +12,7 @@ similar nodes, by a threshold and a sparsity cut.
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,7 +25,11 @@ from infoalign_dgl.walks._arrays import resolve_threads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from infoalign_dgl.molecules.cluster import Cluster
+
 Metric = Literal["cosine", "tanimoto"]
+_FEW_ROWS = 2000  # below this many, sending them to a cluster takes longer than comparing them
+_TASK_BYTES = 4 * 2**20  # of a block: schedulers take tasks up to some MB without complaint
 
 
 def similar_pairs(
@@ -35,6 +40,7 @@ def similar_pairs(
     sparsity: float | None = None,
     num_threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    helpers: Cluster | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find every pair of rows whose similarity is at least ``threshold``.
 
@@ -54,6 +60,8 @@ def similar_pairs(
         Most threads to use; by default one per processor.
     progress : callable, optional
         Called with (done, total), in units of work.
+    helpers : Cluster, optional
+        A cluster whose workers compare blocks of rows, each pair of blocks one task.
 
     Returns
     -------
@@ -74,11 +82,63 @@ def similar_pairs(
     most = None if sparsity is None else _most_pairs(sparsity, len(rows))
     threads = resolve_threads(num_threads)
     store = PairStore(most)
+    if helpers is not None and len(rows) >= _FEW_ROWS:
+        _search_on(helpers, rows, metric, limit, store, progress)
+        return store.result()
+    _search(rows, metric, limit, store, threads, progress)
+    return store.result()
+
+
+def _search(
+    rows: np.ndarray,
+    metric: str,
+    limit: Fraction,
+    store: PairStore,
+    threads: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
     if rows.dtype == np.uint8:
         _fingerprint_similarity.search(rows, metric, limit, store, num_threads=threads, progress=progress)
     else:
         _dense_similarity.search(rows, limit, store, num_threads=threads, progress=progress)
-    return store.result()
+
+
+def _search_on(
+    cluster: Cluster,
+    rows: np.ndarray,
+    metric: str,
+    limit: Fraction,
+    store: PairStore,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Let a cluster search: a pair's similarity does not depend on what else a block has."""
+    most = max(_TASK_BYTES // max(rows.shape[1] * rows.itemsize, 1), 1)
+    size = min(most, -(-len(rows) // (2 * cluster.most())))
+    blocks = [(start, rows[start : start + size]) for start in range(0, len(rows), size)]
+    task = partial(_search_pair, metric=metric, limit=limit, most=store.most)
+    for found in cluster.map_pairs(task, blocks, progress):
+        store.add(*found)
+
+
+def _search_pair(
+    left: tuple[int, np.ndarray],
+    right: tuple[int, np.ndarray],
+    *,
+    metric: str,
+    limit: Fraction,
+    most: int | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give the similar pairs of rows of two blocks, one row in each; or within a block, given twice."""
+    (first, rows), (second, others) = left, right
+    alone = first == second
+    count = len(rows)
+    store = PairStore(most)
+    _search(rows if alone else np.concatenate([rows, others]), metric, limit, store, 1, None)
+    i, j, similarity = store.result()
+    if alone:
+        return i + first, j + first, similarity
+    across = (i < count) & (j >= count)
+    return i[across] + first, j[across] - count + second, similarity[across]
 
 
 def keep_nearest(

@@ -1,4 +1,4 @@
-"""Chunks of molecules over helper processes that import RDKit and nothing heavier.
+"""Chunks of molecules over helper processes that import RDKit and nothing heavier, or over a cluster.
 
 The helpers are plain child processes of this interpreter that talk pickle over pipes, not a
 ``multiprocessing`` pool: a fork would copy the threads' locks of torch and DGL, and a spawned pool would
@@ -16,7 +16,7 @@ import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 from infoalign_dgl.errors import InfoAlignError
 
@@ -39,6 +39,25 @@ _BOOTSTRAP = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
     "from infoalign_dgl.molecules._workers import serve; serve()"
 )
+
+
+class Executor(Protocol):
+    """What `map_chunks` gives its chunks to: processes of this machine, or the workers of a cluster."""
+
+    def __len__(self) -> int:
+        """Give how many workers there are by now."""
+
+    def most(self) -> int:
+        """Give how many workers can be used at once."""
+
+    def map(
+        self,
+        function: Callable[[list[Any]], Result],
+        chunks: list[list[Any]],
+        num_workers: int,
+        progress: Progress | None,
+    ) -> list[Result]:
+        """Apply ``function`` to every chunk and return its results in order; see `map_chunks`."""
 
 
 class Helpers:
@@ -65,6 +84,10 @@ class Helpers:
 
     def __len__(self) -> int:
         return len(self._workers)
+
+    def most(self) -> int:
+        """Give one for each CPU this process may run on."""
+        return len(os.sched_getaffinity(0))
 
     def start(self, count: int) -> None:
         """Let there be at least that many."""
@@ -154,7 +177,7 @@ def map_chunks(
     *,
     num_workers: int | None = None,
     progress: Progress | None = None,
-    helpers: Helpers | None = None,
+    helpers: Executor | None = None,
 ) -> list[Result]:
     """Apply ``function`` to consecutive chunks of ``rows`` and return its results in order.
 
@@ -165,12 +188,12 @@ def map_chunks(
     rows : sequence
         Whatever pickles.
     num_workers : int, optional
-        Processes to use; by default one per CPU this process may run on. Fewer than 2,000 rows stay in this
-        process, and so does everything if one worker is asked for.
+        Processes to use; by default one per CPU this process may run on, or all of ``helpers``. Fewer than
+        2,000 rows stay in this process, and so does everything if one worker is asked for.
     progress : callable, optional
         Called with (rows done, rows in all) after every chunk.
-    helpers : Helpers, optional
-        Processes that are kept for the next call: the first one starts them.
+    helpers : Helpers or Cluster, optional
+        Processes that are kept for the next call (the first one starts them), or a cluster's workers.
 
     Raises
     ------
@@ -183,12 +206,14 @@ def map_chunks(
         raise ValueError(
             f"'num_workers' must be at least 1, not {num_workers}: leave it out to use every CPU"
         )
-    workers = num_workers or len(os.sched_getaffinity(0))
+    mine = Helpers()
+    executor = mine if helpers is None else helpers
+    workers = num_workers or executor.most()
     size = len(rows) // (_CHUNKS_PER_WORKER * workers)
     size = max(_LEAST_CHUNK_ROWS, min(_MOST_CHUNK_ROWS, size))
     chunks = [list(rows[start : start + size]) for start in range(0, len(rows), size)]
     workers = min(workers, len(chunks))
-    few = FEW_ROWS if helpers is None or len(helpers) < workers else FEW_ROWS_WHERE_KEPT
+    few = FEW_ROWS if len(executor) < workers else FEW_ROWS_WHERE_KEPT
     if len(rows) < few or workers < 2:
         results = []
         for number, chunk in enumerate(chunks):
@@ -196,11 +221,8 @@ def map_chunks(
             if progress is not None:
                 progress(min((number + 1) * size, len(rows)), len(rows))
         return results
-    if helpers is not None:
-        return helpers.map(function, chunks, workers, progress)
-    mine = Helpers()
     try:
-        return mine.map(function, chunks, workers, progress)
+        return executor.map(function, chunks, workers, progress)
     finally:
         mine.close()
 

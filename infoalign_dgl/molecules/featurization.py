@@ -22,6 +22,8 @@ from infoalign_dgl.molecules.parsing import parse_structure
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from infoalign_dgl.molecules._workers import Executor
+
 ATOM_FEATURE_SIZES: tuple[int, ...] = (119, 5, 12, 12, 10, 6, 6, 2, 2)
 """Values each atom feature takes: element, chirality, degree, charge, hydrogens, radicals, hybridization,
 aromatic, in a ring. The last value of the first seven stands for anything else."""
@@ -186,6 +188,7 @@ def featurize(
     *,
     num_workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    helpers: Executor | None = None,
 ) -> tuple[PackedMolecules, list[str | None]]:
     """Turn molecules into graphs with OGB atom and bond features.
 
@@ -197,6 +200,8 @@ def featurize(
         Processes; by default one per CPU. Fewer than 2,000 molecules are done in this process.
     progress : callable, optional
         Called with (molecules done, molecules in all).
+    helpers : Helpers or Cluster, optional
+        Processes that are kept for the next call, or a cluster's; some are started and ended here otherwise.
 
     Returns
     -------
@@ -204,7 +209,8 @@ def featurize(
         One molecule per input row, without atoms where the row failed, and why each row failed (None: it did
         not).
     """
-    return pack_chunks(map_chunks(_featurize_chunk, smiles, num_workers=num_workers, progress=progress))
+    chunks = map_chunks(_featurize_chunk, smiles, num_workers=num_workers, progress=progress, helpers=helpers)
+    return pack_chunks(chunks)
 
 
 def pack_chunks(chunks: Sequence[Chunk]) -> tuple[PackedMolecules, list[str | None]]:

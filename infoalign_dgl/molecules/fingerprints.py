@@ -13,7 +13,9 @@ from infoalign_dgl.molecules._workers import map_chunks
 from infoalign_dgl.molecules.parsing import parse_structure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from infoalign_dgl.molecules._workers import Executor
 
 # RDKit writes the first bit of a byte lowest, packbits writes it highest.
 _BIT_REVERSED = np.packbits(
@@ -49,11 +51,40 @@ def morgan_fingerprints(
     ValueError
         If a row does not parse, or ``num_bits`` is not a positive multiple of 8.
     """
+    return fingerprints_by_radius(smiles, (radius,), num_bits=num_bits, num_workers=num_workers)[0]
+
+
+def fingerprints_by_radius(
+    smiles: Sequence[str],
+    radii: tuple[int, ...],
+    *,
+    num_bits: int = 1024,
+    num_workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    helpers: Executor | None = None,
+) -> list[np.ndarray]:
+    """Compute what `morgan_fingerprints` gives for each radius, reading each SMILES once.
+
+    Parameters
+    ----------
+    smiles, num_bits, num_workers
+        As of `morgan_fingerprints`.
+    radii : tuple of int
+        Its ``radius``, for each array.
+    progress, helpers
+        As of `standardize`.
+
+    Raises
+    ------
+    ValueError
+        As of `morgan_fingerprints`.
+    """
     if num_bits < 8 or num_bits % 8:
         raise ValueError(
             f"'num_bits' must be a positive multiple of 8, not {num_bits}: 1024 is the usual choice"
         )
-    chunks = map_chunks(partial(_fingerprint_chunk, radius, num_bits), smiles, num_workers=num_workers)
+    function = partial(_fingerprint_chunk, radii, num_bits)
+    chunks = map_chunks(function, smiles, num_workers=num_workers, progress=progress, helpers=helpers)
     first = 0
     for packed, failed in chunks:
         if failed is not None:
@@ -61,22 +92,26 @@ def morgan_fingerprints(
             raise ValueError(
                 f"row {row} ({smiles[row]!r}): {reason}; pass SMILES that 'standardize' returned"
             )
-        first += len(packed)
-    return np.concatenate([np.empty((0, num_bits // 8), np.uint8), *(packed for packed, _ in chunks)])
+        first += len(packed[0])
+    none = np.empty((0, num_bits // 8), np.uint8)
+    return [np.concatenate([none, *(packed[i] for packed, _ in chunks)]) for i in range(len(radii))]
 
 
 def _fingerprint_chunk(
-    radius: int, num_bits: int, smiles: list[str]
-) -> tuple[np.ndarray, tuple[int, str | None] | None]:
-    """Return the fingerprints, or which row failed first and why."""
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=num_bits)
+    radii: tuple[int, ...], num_bits: int, smiles: list[str]
+) -> tuple[list[np.ndarray], tuple[int, str | None] | None]:
+    """Return the fingerprints of each radius, or which row failed first and why."""
     molecules = []
     with rdBase.BlockLogs():
         for row, text in enumerate(smiles):
             molecule, reason = parse_structure(text)
             if molecule is None:
-                return np.empty((0, num_bits // 8), np.uint8), (row, reason)
+                return [], (row, reason)
             molecules.append(molecule)
-    vectors = generator.GetFingerprints(molecules)
-    little = b"".join(DataStructs.BitVectToBinaryText(vector) for vector in vectors)
-    return _BIT_REVERSED[np.frombuffer(little, np.uint8).reshape(len(molecules), num_bits // 8)], None
+    packed = []
+    for radius in radii:
+        generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=num_bits)
+        vectors = generator.GetFingerprints(molecules)
+        little = b"".join(DataStructs.BitVectToBinaryText(vector) for vector in vectors)
+        packed.append(_BIT_REVERSED[np.frombuffer(little, np.uint8).reshape(len(molecules), num_bits // 8)])
+    return packed, None

@@ -22,7 +22,7 @@ from infoalign_dgl.molecules.standardization import CHARGED_ATOM, standardize_on
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from infoalign_dgl.molecules._workers import Helpers
+    from infoalign_dgl.molecules._workers import Executor
     from infoalign_dgl.molecules.featurization import Chunk
     from infoalign_dgl.molecules.packed import PackedMolecules
 
@@ -39,7 +39,7 @@ def standardized_graphs(
     *,
     num_workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-    helpers: Helpers | None = None,
+    helpers: Executor | None = None,
 ) -> tuple[PackedMolecules, list[str | None]]:
     """Give what `featurize` gives of what `standardize` gives.
 
@@ -51,8 +51,8 @@ def standardized_graphs(
         Processes; by default one per CPU.
     progress : callable, optional
         Called with (rows done, rows in all).
-    helpers : Helpers, optional
-        Processes that are kept for the next call; they are started and ended here otherwise.
+    helpers : Helpers or Cluster, optional
+        Processes that are kept for the next call, or a cluster's; some are started and ended here otherwise.
 
     Returns
     -------

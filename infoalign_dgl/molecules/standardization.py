@@ -16,6 +16,8 @@ from infoalign_dgl.molecules.parsing import parse_structure
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from infoalign_dgl.molecules._workers import Executor
+
 CHARGED_ATOM = re.compile(r"\[[^\]]*[+-]")
 _Row = tuple[str | None, str | None, str | None]
 
@@ -49,6 +51,7 @@ def standardize(
     kind: Literal["smiles", "inchi"] = "smiles",
     num_workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    helpers: Executor | None = None,
 ) -> Standardized:
     """Bring structures to the form in which molecules from all sources are compared.
 
@@ -66,6 +69,8 @@ def standardize(
         Processes; by default one per CPU. Fewer than 2,000 different structures are done in this process.
     progress : callable, optional
         Called with (structures done, different structures in all).
+    helpers : Helpers or Cluster, optional
+        Processes that are kept for the next call, or a cluster's; some are started and ended here otherwise.
 
     Returns
     -------
@@ -87,6 +92,7 @@ def standardize(
         different,
         num_workers=num_workers,
         progress=progress,
+        helpers=helpers,
     )
     found = dict(zip(different, (row for chunk in chunks for row in chunk), strict=True))
     rows = [found[text] for text in texts]

@@ -10,6 +10,7 @@ from rdkit import Chem
 from rdkit.Chem import DataStructs, rdFingerprintGenerator
 
 from infoalign_dgl.context import ContextGraph, build_context_graph
+from infoalign_dgl.context.build import Means
 from infoalign_dgl.errors import GraphError, SourceError, SpecError
 
 ETHANOL, PHENOL, ACETIC_ACID = "LFQSCWFLJHTTHZ", "ISWSIDIOOBJBQZ", "QTBSBXVTEAMEQO"
@@ -435,7 +436,7 @@ def test_a_wrong_size_of_simulation_is_refused(spec):
 
 def test_progress_names_stages_and_ends_full(folder):
     calls = []
-    build_context_graph(folder / "spec.toml", progress=lambda *call: calls.append(call))
+    build_context_graph(folder / "spec.toml", means=Means(progress=lambda *call: calls.append(call)))
     last = {stage: (done, total) for stage, done, total in calls}
     assert {"reading tables", "standardizing molecules", "fingerprints"} <= set(last)
     assert all(done == total for done, total in last.values())

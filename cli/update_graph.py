@@ -1,0 +1,50 @@
+"""``infoalign-dgl update-graph``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from infoalign_dgl.cli._build_options import build_means, build_options, print_built
+from infoalign_dgl.cli._output import json_option
+
+
+@click.command("update-graph")
+@click.argument("graph", type=click.Path(path_type=Path))
+@click.argument("spec")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder to write the new graph to [default: in the place of GRAPH].",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a graph that stands at the output.")
+@build_options
+@json_option
+def command(
+    graph: Path,
+    spec: str,
+    output: Path | None,
+    overwrite: bool,
+    data_root: Path | None,
+    workers: int | None,
+    scheduler: str | None,
+    as_json: bool,
+) -> None:
+    """Build GRAPH again from more tables, computing only what changed.
+
+    SPEC lists all tables, those that GRAPH was built from too. The result is what build-graph gives.
+    """
+    from infoalign_dgl.context.update import update_graph
+
+    with build_means(scheduler, workers) as means:
+        built, reuse = update_graph(
+            graph, spec, output, data_root=data_root, overwrite=overwrite, means=means
+        )
+    print_built(built, output or graph, as_json=as_json)
+    if reuse.why_not:
+        click.echo(f"Nothing was taken over: {reuse.why_not}.", err=True)
+    else:
+        parts = [f"{taken:,} of {of:,} {what}" for what, (taken, of) in reuse.taken.items()]
+        click.echo(f"Taken over: {'; '.join(parts)}.", err=True)
