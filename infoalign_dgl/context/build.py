@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from infoalign_dgl import _spill
 from infoalign_dgl.context.edges import EdgeBook, centred_rows, check_weights, similarity_edges
 from infoalign_dgl.context.gene_edges import (
     closed_genes,
@@ -27,17 +29,19 @@ from infoalign_dgl.context.profiles import (
     finish_space,
     profile_nodes,
 )
+from infoalign_dgl.context.reuse import Reuse
 from infoalign_dgl.context.spaces import FeatureSpace
 from infoalign_dgl.context.spec import BuildSettings, BuildSpec, read_spec
 from infoalign_dgl.context.spec_rows import read_spec_rows
 from infoalign_dgl.errors import GraphError, SpecError
-from infoalign_dgl.molecules import morgan_fingerprints
+from infoalign_dgl.molecules.fingerprints import fingerprints_by_radius
 from infoalign_dgl.sources.reference_layout import read_reference_layout
 from infoalign_dgl.sources.simulated import DEFAULT_MOLECULES, simulation_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from infoalign_dgl.molecules.cluster import Cluster
     from infoalign_dgl.sources.rows import ContextRows
 
     Progress = Callable[[str, int, int], None]
@@ -46,12 +50,76 @@ TARGET_RADIUS, SIMILARITY_RADIUS, FINGERPRINT_BITS = 4, 2, 1024
 PROFILE_RELATION = {"gene_expression": "induces", "morphology": "perturbs"}
 
 
+def _silent(stage: str, done: int, total: int) -> None:
+    """Stand in for a progress callback."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a build works with; none of it changes the result.
+
+    Parameters
+    ----------
+    num_workers : int, optional
+        Processes for reading molecules; by default one per CPU, or all of ``helpers``.
+    helpers : Cluster, optional
+        Workers of a cluster, for molecules and for similarity.
+    reuse : Reuse
+        What an earlier build left; gets what this one leaves.
+    progress : callable
+        Called with (stage, done, total).
+    """
+
+    num_workers: int | None = None
+    helpers: Cluster | None = None
+    reuse: Reuse = field(default_factory=Reuse)
+    progress: Progress = _silent
+
+
+def build_to_folder(
+    spec: str | Path,
+    folder: Path,
+    *,
+    data_root: str | Path | None = None,
+    overwrite: bool = False,
+    means: Means | None = None,
+) -> ContextGraph:
+    """Build a context graph and save it; large features pass through files beside the folder, not memory.
+
+    Parameters
+    ----------
+    spec, data_root, means
+        As for :func:`build_context_graph`.
+    folder, overwrite
+        As for :meth:`ContextGraph.save`.
+
+    Raises
+    ------
+    SpecError, SourceError, GraphError
+        As for :func:`build_context_graph`.
+    InfoAlignError
+        If the folder exists already, or cannot be written.
+    """
+    if folder.exists() and not overwrite:  # said before the work, not after
+        raise GraphError(
+            f"'{folder}' already exists: choose another folder, or pass --overwrite to replace it"
+        )
+    means = Means() if means is None else means
+    parent = folder.absolute().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with _spill.spilling(parent):
+        graph = build_context_graph(spec, data_root=data_root, means=means)
+        means.progress("writing files", 0, 1)
+        graph.save(folder, overwrite=overwrite)
+        means.progress("writing files", 1, 1)
+    return graph
+
+
 def build_context_graph(
     spec: str | Path | BuildSpec,
     *,
     data_root: str | Path | None = None,
-    num_workers: int | None = None,
-    progress: Progress | None = None,
+    means: Means | None = None,
 ) -> ContextGraph:
     """Build a context graph from tables on disk, or from the simulator.
 
@@ -62,10 +130,8 @@ def build_context_graph(
         ``simulated`` (``simulated:N`` for N molecules).
     data_root : str or Path, optional
         Where the spec's paths start; by default the TOML file's folder.
-    num_workers : int, optional
-        Processes for standardizing molecules.
-    progress : callable, optional
-        Called with (stage, done, total).
+    means : Means, optional
+        Processes, progress and what an earlier build left.
 
     Returns
     -------
@@ -81,7 +147,8 @@ def build_context_graph(
     ----------
     Liu et al. 2024, Learning Molecular Representation in a Cell, section 3.1.
     """
-    read_progress = None if progress is None else partial(progress, "reading tables")
+    means = Means() if means is None else means
+    read_progress = partial(means.progress, "reading tables")
     settings: BuildSettings = BuildSettings()
     if isinstance(spec, BuildSpec):
         settings, rows = spec, read_spec_rows(spec, Path(data_root or "."), progress=read_progress)
@@ -94,15 +161,11 @@ def build_context_graph(
     else:
         settings = read_spec(spec)
         rows = read_spec_rows(settings, Path(data_root or Path(spec).parent), progress=read_progress)
-    return build_from_rows(rows, settings, num_workers=num_workers, progress=progress)
+    return build_from_rows(rows, settings, means=means)
 
 
 def build_from_rows(
-    rows: ContextRows,
-    settings: BuildSettings | None = None,
-    *,
-    num_workers: int | None = None,
-    progress: Progress | None = None,
+    rows: ContextRows, settings: BuildSettings | None = None, *, means: Means | None = None
 ) -> ContextGraph:
     """Build a context graph from rows in memory.
 
@@ -112,7 +175,7 @@ def build_from_rows(
         From any source, for one build: their accounts are filled in.
     settings : BuildSettings, optional
         Similarity and graph settings; the defaults if left out.
-    num_workers, progress
+    means
         As for :func:`build_context_graph`.
 
     Raises
@@ -124,14 +187,17 @@ def build_from_rows(
     """
     _check_space_names(rows)
     settings = BuildSettings() if settings is None else settings
-    tell: Progress = progress if progress is not None else _silent
+    means = Means() if means is None else means
+    tell = means.progress
     gene_weights = [check_weights(table) for table in rows.gene_gene]
     molecule_weights = [check_weights(table) for table in rows.molecule_gene]
     molecules = identify(
         rows,
         settings.graph.identity,
-        num_workers=num_workers,
+        num_workers=means.num_workers,
         progress=partial(tell, "standardizing molecules"),
+        helpers=means.helpers,
+        reuse=means.reuse,
     )
     warnings: list[str] = []
     tell("joining feature spaces", 0, 1)
@@ -153,7 +219,7 @@ def build_from_rows(
     book = EdgeBook()
     for edges in (*gene_edges, *derived):
         edges.add_to(book, genes)
-    spaces, similarity = _spaces(profiles, gene_profiles, nodes, genes, book, settings, num_workers, tell)
+    spaces, similarity = _spaces(profiles, gene_profiles, nodes, genes, book, settings, means)
     edges_by_type = book.merged()
     _warn(rows, similarity, warnings)
     report = {
@@ -167,11 +233,9 @@ def build_from_rows(
     }
     _check_accounts(rows)
     schema = {"spec": settings.model_dump(mode="json"), "similarity": similarity}
-    return ContextGraph.from_edges(edges_by_type, nodes, spaces, schema, report)
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Stand in for a progress callback."""
+    graph = ContextGraph.from_edges(edges_by_type, nodes, spaces, schema, report)
+    graph.reuse = means.reuse
+    return graph
 
 
 def _simulated_size(spec: str) -> int:
@@ -207,7 +271,7 @@ def _measured(rows: ContextRows, molecules: Molecules) -> list[Measured]:
                 table.node_type,
                 table.space,
                 table.columns,
-                table.values[keep],
+                _spill.take_rows(table.values, keep),
                 owners[keep],
                 table.numbers[keep],
                 {name: np.array(found, object)[keep] for name, found in table.labels.items()},
@@ -245,20 +309,13 @@ def _spaces(
     genes: np.ndarray,
     book: EdgeBook,
     settings: BuildSettings,
-    num_workers: int | None,
-    tell: Progress,
+    means: Means,
 ) -> tuple[dict[str, FeatureSpace], dict[str, Any]]:
     """Scale every space; add the edges from molecules to their profiles and those between similar nodes."""
-    finished = {FINGERPRINT: _fingerprint_space(nodes["molecule"], num_workers, tell)}
-    compared = _bits(nodes["molecule"], SIMILARITY_RADIUS, num_workers)
-    tell("fingerprints", 2, 2)
+    target, compared = _fingerprints(nodes["molecule"], means)
+    finished = {FINGERPRINT: _fingerprint_space(target)}
     report = {}
-    edges, report[FINGERPRINT] = similarity_edges(
-        compared,
-        settings.similarity.molecules,
-        settings.similarity,
-        progress=partial(tell, "similarity of molecules"),
-    )
+    edges, report[FINGERPRINT] = _similar(FINGERPRINT, compared, settings, means)
     book.add(("molecule", "similar", "molecule"), edges)
     first_free = dict.fromkeys(PROFILE_RELATION, 0)
     for space in (*profiles, *gene_profiles):
@@ -271,24 +328,42 @@ def _spaces(
             weight = np.ones(len(local))
             book.add(("molecule", PROFILE_RELATION[kind], kind), (space.owners, local, weight))
         rows = centred_rows(space.settled.values)
-        (i, j, weight), report[space.name] = similarity_edges(
-            rows, "cosine", settings.similarity, progress=partial(tell, f"similarity in {space.name}")
-        )
+        (i, j, weight), report[space.name] = _similar(space.name, rows, settings, means)
         book.add((kind, "similar", kind), (local[i], local[j], weight))
         finished[space.name] = finish_space(space, local, len(nodes[kind]), float16=settings.graph.float16)
     return finished, report
 
 
-def _bits(molecules: pd.DataFrame, radius: int, num_workers: int | None) -> np.ndarray:
-    """Morgan fingerprints of all molecules, bit-packed."""
-    smiles = molecules["smiles"].tolist()
-    return morgan_fingerprints(smiles, radius=radius, num_bits=FINGERPRINT_BITS, num_workers=num_workers)
+def _similar(
+    space: str, rows: np.ndarray, settings: BuildSettings, means: Means
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], dict[str, Any]]:
+    """Similarity edges of a feature space, and what the report says of them."""
+    stage = "similarity of molecules" if space == FINGERPRINT else f"similarity in {space}"
+    work = partial(
+        similarity_edges,
+        rows,
+        settings.similarity.molecules if space == FINGERPRINT else "cosine",
+        settings.similarity,
+        progress=partial(means.progress, stage),
+        helpers=means.helpers,
+    )
+    return means.reuse.similar(space, rows, settings.similarity.model_dump(mode="json"), work)
 
 
-def _fingerprint_space(molecules: pd.DataFrame, num_workers: int | None, tell: Progress) -> FeatureSpace:
-    tell("fingerprints", 0, 2)
-    bits = _bits(molecules, TARGET_RADIUS, num_workers)
-    tell("fingerprints", 1, 2)
+def _fingerprints(molecules: pd.DataFrame, means: Means) -> list[np.ndarray]:
+    """Morgan fingerprints of all molecules, bit-packed: what is decoded, and what is compared."""
+    work = partial(
+        fingerprints_by_radius,
+        radii=(TARGET_RADIUS, SIMILARITY_RADIUS),
+        num_bits=FINGERPRINT_BITS,
+        num_workers=means.num_workers,
+        progress=partial(means.progress, "fingerprints"),
+        helpers=means.helpers,
+    )
+    return means.reuse.fingerprints(molecules["smiles"].tolist(), (TARGET_RADIUS, SIMILARITY_RADIUS), work)
+
+
+def _fingerprint_space(bits: np.ndarray) -> FeatureSpace:
     columns = [f"morgan{TARGET_RADIUS}_{bit}" for bit in range(FINGERPRINT_BITS)]
     return FeatureSpace(FINGERPRINT, "molecule", columns, bits, np.arange(len(bits)), FINGERPRINT_BITS)
 

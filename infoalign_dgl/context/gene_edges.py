@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from infoalign_dgl import _spill
 from infoalign_dgl.context.profiles import Aggregated, Measured
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def gene_measured(tables: Sequence[GeneProfileRows], known: np.ndarray | None) -
     for table in tables:
         genes = _entrez(table.genes)
         keep = _keep_known(table.account, table.numbers, known, genes)
-        values, numbers = table.values[keep], table.numbers[keep]
+        values, numbers = _spill.take_rows(table.values, keep), table.numbers[keep]
         measured.append(
             Measured(
                 table.account,
@@ -176,15 +177,34 @@ def regulates_from_expression(
     ----------
     Liu et al. 2024, section 3.1; the weights here are scaled to [0, 1] per profile.
     """
-    size = np.abs(space.settled.values)
-    count = int(np.floor(top * size.size + 1e-9))  # 0.01 * 300 is 2.9999... in binary
-    flat = size.ravel()
-    chosen = np.sort(np.argsort(-flat, kind="stable")[:count])
-    chosen = chosen[flat[chosen] > 0]
-    row, column = np.divmod(chosen, size.shape[1])
-    weights = flat[chosen] / size.max(axis=1)[row]
+    values = space.settled.values
+    count = int(np.floor(top * values.size + 1e-9))  # 0.01 * 300 is 2.9999... in binary
+    cut, ties = _cut_of_largest(values, count)
+    found = []
+    for part in _spill.row_parts(values):
+        size = np.abs(values[part])
+        row, column = np.nonzero((size >= cut) & (size > 0))
+        tie = size[row, column] == cut
+        earlier = ~tie | (np.cumsum(tie) <= ties)
+        ties -= min(ties, int(tie.sum()))
+        row, column = row[earlier], column[earlier]
+        found.append((row + part.start, column, size[row, column], size.max(axis=1)[row]))
+    row, column, size, largest = (np.concatenate(pieces) for pieces in zip(*found, strict=True))
     genes = np.array([int(name) for name in space.settled.columns], np.int64)[column]
-    return space.owners[row], genes, weights, float(flat[chosen].min()) if len(chosen) else float("nan")
+    return space.owners[row], genes, size / largest, float(size.min()) if len(size) else float("nan")
+
+
+def _cut_of_largest(values: np.ndarray, count: int) -> tuple[float, int]:
+    """Give the smallest of the ``count`` largest absolute values, and how many of those equal it."""
+    if not count:
+        return float("inf"), 0
+    largest = np.empty(0)
+    for part in _spill.row_parts(values):
+        largest = np.concatenate([largest, np.abs(values[part]).ravel()])
+        if len(largest) > count:
+            largest = np.partition(largest, len(largest) - count)[-count:]
+    cut = float(largest.min())
+    return cut, int((largest == cut).sum())
 
 
 def _entrez(genes: Sequence[str | None]) -> np.ndarray:
