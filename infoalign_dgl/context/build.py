@@ -22,6 +22,7 @@ from infoalign_dgl.context.gene_edges import (
 )
 from infoalign_dgl.context.graph import FINGERPRINT, ContextGraph
 from infoalign_dgl.context.identity import Molecules, identify
+from infoalign_dgl.context.joined import join_profiles
 from infoalign_dgl.context.profiles import (
     Aggregated,
     Measured,
@@ -30,6 +31,7 @@ from infoalign_dgl.context.profiles import (
     profile_nodes,
 )
 from infoalign_dgl.context.reuse import Reuse
+from infoalign_dgl.context.scopes import Carried, similar_in_scope
 from infoalign_dgl.context.spaces import FeatureSpace
 from infoalign_dgl.context.spec import BuildSettings, BuildSpec, read_spec
 from infoalign_dgl.context.spec_rows import read_spec_rows
@@ -213,13 +215,14 @@ def build_from_rows(
     ]
     derived, cuts = expression_edges(profiles, settings.graph.regulates_top, known)
     genes = gene_ids([*gene_edges, *derived], gene_profiles, known)
-    nodes = _node_tables(rows, molecules, profiles, genes)
+    nodes, profiles, places = _node_tables(rows, molecules, profiles, genes)
     tell("joining feature spaces", 1, 1)
 
     book = EdgeBook()
     for edges in (*gene_edges, *derived):
         edges.add_to(book, genes)
-    spaces, similarity = _spaces(profiles, gene_profiles, nodes, genes, book, settings, means)
+    places |= {space.name: np.searchsorted(genes, space.owners) for space in gene_profiles}
+    spaces, similarity = _spaces([*profiles, *gene_profiles], nodes, places, book, settings, means)
     edges_by_type = book.merged()
     _warn(rows, similarity, warnings)
     report = {
@@ -295,18 +298,27 @@ def _node_tables(
         }
     )
     names = molecules.nodes["key"].tolist()
-    by_type = {
-        kind: profile_nodes([space for space in profiles if space.node_type == kind], names)
-        for kind in PROFILE_RELATION
-    }
-    return {"molecule": molecules.nodes, "gene": gene_table, **by_type}
+    by_type: dict[str, pd.DataFrame] = {}
+    placed: dict[str, Aggregated] = {}
+    places: dict[str, np.ndarray] = {}
+    for kind in PROFILE_RELATION:
+        spaces = [space for space in profiles if space.node_type == kind]
+        if rows.joined and spaces:
+            spaces, local, by_type[kind] = join_profiles(spaces, names)
+        else:  # profile nodes stand in the order of the spaces
+            ends = np.cumsum([len(space.owners) for space in spaces]).tolist()
+            local = [np.arange(end - len(s.owners), end) for s, end in zip(spaces, ends, strict=True)]
+            by_type[kind] = profile_nodes(spaces, names)
+        placed |= {space.name: space for space in spaces}
+        places |= {space.name: nodes for space, nodes in zip(spaces, local, strict=True)}
+    tables = {"molecule": molecules.nodes, "gene": gene_table, **by_type}
+    return tables, [placed[space.name] for space in profiles], places
 
 
 def _spaces(
     profiles: list[Aggregated],
-    gene_profiles: list[Aggregated],
     nodes: dict[str, pd.DataFrame],
-    genes: np.ndarray,
+    places: dict[str, np.ndarray],
     book: EdgeBook,
     settings: BuildSettings,
     means: Means,
@@ -315,22 +327,31 @@ def _spaces(
     target, compared = _fingerprints(nodes["molecule"], means)
     finished = {FINGERPRINT: _fingerprint_space(target)}
     report = {}
-    edges, report[FINGERPRINT] = _similar(FINGERPRINT, compared, settings, means)
-    book.add(("molecule", "similar", "molecule"), edges)
-    first_free = dict.fromkeys(PROFILE_RELATION, 0)
-    for space in (*profiles, *gene_profiles):
-        kind = space.node_type
-        if kind == "gene":
-            local = np.searchsorted(genes, space.owners)
-        else:  # profile nodes stand in the order of the spaces
-            local = first_free[kind] + np.arange(len(space.owners))
-            first_free[kind] += len(space.owners)
+    scopes = settings.similarity.scope
+    in_scope = {name for names in scopes for name in names.split("+")}
+    if FINGERPRINT not in in_scope:
+        edges, report[FINGERPRINT] = _similar(FINGERPRINT, compared, settings, means)
+        book.add(("molecule", "similar", "molecule"), edges)
+    carried = {FINGERPRINT: Carried("molecule", np.arange(len(compared)), compared)}
+    for space in profiles:
+        kind, local = space.node_type, places[space.name]
+        if kind in PROFILE_RELATION:
             weight = np.ones(len(local))
             book.add(("molecule", PROFILE_RELATION[kind], kind), (space.owners, local, weight))
-        rows = centred_rows(space.settled.values)
-        (i, j, weight), report[space.name] = _similar(space.name, rows, settings, means)
-        book.add((kind, "similar", kind), (local[i], local[j], weight))
+        if space.name not in in_scope:
+            rows = centred_rows(space.settled.values)
+            (i, j, weight), report[space.name] = _similar(space.name, rows, settings, means)
+            book.add((kind, "similar", kind), (local[i], local[j], weight))
+        carried[space.name] = Carried(kind, local, space.settled.values)
         finished[space.name] = finish_space(space, local, len(nodes[kind]), float16=settings.graph.float16)
+    counts = {kind: len(table) for kind, table in nodes.items()}
+    for names in scopes:
+        tell = partial(means.progress, f"similarity in {names}")
+        smiles = nodes["molecule"]["smiles"].tolist()
+        kind, edges, report[names] = similar_in_scope(
+            names, carried, counts, smiles, settings.similarity, tell
+        )
+        book.add((kind, "similar", kind), edges)
     return finished, report
 
 
@@ -374,7 +395,7 @@ def _warn(rows: ContextRows, similarity: dict[str, Any], warnings: list[str]) ->
             reason, count = max(account.dropped.items(), key=lambda item: item[1])
             warnings.append(f"no row of '{account.table}' could be used: {count} of {account.rows}: {reason}")
     for space, found in similarity.items():
-        if not found["edges"]:
+        if not found["edges"] and found.get("scope") != "none":
             warnings.append(f"feature space '{space}' has no similarity edge among its {found['rows']} rows")
 
 

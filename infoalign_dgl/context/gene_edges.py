@@ -160,7 +160,8 @@ def regulates_from_expression(
     space : Aggregated
         Raw expression; its columns are Entrez ids.
     top : float
-        Share of the matrix's entries that become edges; ties go to the earlier row, then column.
+        Share of the matrix's entries that become edges, rounded up as in the published code; ties go to the
+        earlier row, then column.
 
     Returns
     -------
@@ -178,7 +179,7 @@ def regulates_from_expression(
     Liu et al. 2024, section 3.1; the weights here are scaled to [0, 1] per profile.
     """
     values = space.settled.values
-    count = int(np.floor(top * values.size + 1e-9))  # 0.01 * 300 is 2.9999... in binary
+    count = int(np.ceil(top * values.size - 1e-9))  # 0.07 * 300 is 21.000... more in binary
     cut, ties = _cut_of_largest(values, count)
     found = []
     for part in _spill.row_parts(values):

@@ -185,9 +185,14 @@ class _Book:
             if wanted is not None and row_id not in wanted:
                 account.drop("no other table refers to it", row, row_id)
                 continue
+            if table.own and not row_id:
+                account.drop("no molecule id", row)
+                continue
             key = self._key(account, table.kind, text, row)
             if key is None:
                 continue
+            if table.own and row_id:
+                key = row_id
             if row_id and known.get(row_id, key) != key:
                 account.drop("duplicated id: an earlier row has another structure", row, row_id)
                 continue

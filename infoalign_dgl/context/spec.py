@@ -14,23 +14,48 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from infoalign_dgl.context.sections.base import Strict
+from infoalign_dgl.context.sections.base import FINGERPRINT, AboutMolecules, Strict
 from infoalign_dgl.context.sections.expression import ExpressionTable
 from infoalign_dgl.context.sections.genes import GeneIdTable, GeneTable
 from infoalign_dgl.context.sections.molecules import CrosswalkTable, MoleculeTable
 from infoalign_dgl.context.sections.morphology import GeneMorphologyTable, MorphologyTable
 from infoalign_dgl.context.sections.networks import GeneGeneTable, MoleculeGeneTable, NetworkTable
+from infoalign_dgl.context.sections.reference_layout import ReferenceFolder
 from infoalign_dgl.errors import SpecError
 from infoalign_dgl.sources.tables import did_you_mean
 
+Scope = Literal["scaffold", "kmeans", "whole", "none"]
+
 
 class SimilaritySettings(Strict):
-    """Which pairs of one feature space become similarity edges; all three conditions hold."""
+    """Which pairs of one feature space become similarity edges; all three conditions hold.
+
+    ``scope`` names feature spaces (several joined by ``+`` are compared as one) that are compared as the
+    published implementation does it: see :mod:`infoalign_dgl.context.scopes`.
+    """
 
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.8
     sparsity: Annotated[float, Field(ge=0, lt=1)] = 0.995
     max_neighbors: Annotated[int, Field(ge=1)] = 10
     molecules: Literal["cosine", "tanimoto"] = "cosine"
+    scope: dict[str, Scope] = {}
+
+    @model_validator(mode="after")
+    def _scopes_fit(self) -> Self:
+        named: list[str] = []
+        for names, scope in self.scope.items():
+            spaces = names.split("+")
+            of_molecules = names == FINGERPRINT
+            if scope not in (("scaffold", "none") if of_molecules else ("kmeans", "whole", "none")):
+                raise ValueError(
+                    f"scope of '{names}' is '{scope}': molecules ('{FINGERPRINT}') are compared within "
+                    f"'scaffold' or 'none', feature spaces within 'kmeans', 'whole' or 'none'"
+                )
+            twice = next((space for space in spaces if space in named or spaces.count(space) > 1), None)
+            if twice is not None or (FINGERPRINT in spaces and not of_molecules):
+                raise ValueError(f"scope names '{twice or names}' where it cannot: name each space once")
+            named += spaces
+        return self
 
 
 class GraphSettings(Strict):
@@ -41,11 +66,23 @@ class GraphSettings(Strict):
     float16: bool = False
 
 
+class Expected(Strict):
+    """Counts to print beside those of the graph: nodes by type, and pairs of nodes that edges connect."""
+
+    source: str
+    molecule: int | None = None
+    gene: int | None = None
+    gene_expression: int | None = None
+    morphology: int | None = None
+    edges: int | None = None
+
+
 class BuildSettings(Strict):
     """Everything about a build except its tables."""
 
     similarity: SimilaritySettings = SimilaritySettings()
     graph: GraphSettings = GraphSettings()
+    expected: Expected | None = None
 
 
 class BuildSpec(BuildSettings):
@@ -61,6 +98,7 @@ class BuildSpec(BuildSettings):
     gene_gene: list[GeneGeneTable] = []
     molecule_gene: list[MoleculeGeneTable] = []
     networks: list[NetworkTable] = []
+    reference_layout: ReferenceFolder | None = None
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -72,13 +110,14 @@ class BuildSpec(BuildSettings):
                 f"two tables are named '{twice}': give each of [[molecules]] and [[crosswalks]] its own"
             )
         with_ids = [table.name for table in named if table.id is not None]
-        for table in (*self.morphology, *self.expression, *self.molecule_gene, *self.networks):
+        about: list[AboutMolecules | NetworkTable] = [*self.morphology, *self.expression]
+        for table in (*about, *self.molecule_gene, *self.networks):
             if table.ids_of is not None and table.ids_of not in with_ids:
                 near = did_you_mean(table.ids_of, with_ids)
                 raise ValueError(
                     f"'{table.file}' has ids_of = '{table.ids_of}', which names no table with ids: {near}"
                 )
-        if not (named or self.morphology or self.expression or self.molecule_gene):
+        if not (named or about or self.molecule_gene or self.reference_layout):
             raise ValueError("no table has molecules: list at least one under [[molecules]]")
         return self
 

@@ -11,6 +11,7 @@ from infoalign_dgl.context.sections.molecules import read_molecules
 from infoalign_dgl.context.sections.morphology import read_gene_morphology, read_morphology
 from infoalign_dgl.context.sections.networks import read_gene_gene, read_molecule_gene, read_network
 from infoalign_dgl.sources.genes import GeneNames
+from infoalign_dgl.sources.reference_layout import read_reference_layout
 from infoalign_dgl.sources.rows import ContextRows
 
 if TYPE_CHECKING:
@@ -64,19 +65,28 @@ def read_spec_rows(
     molecules = each("molecules", read_molecules)
     crosswalks = each("crosswalks", lambda reader, table: read_molecules(reader, table, crosswalk=True))
     networks = each("networks", read_network)
+    folder = spec.reference_layout
+    given = ContextRows([]) if folder is None else read_reference_layout(data_root / folder.folder)
     return ContextRows(
-        molecules=[*molecules, *crosswalks],
+        molecules=[*molecules, *crosswalks, *given.molecules],
         profiles=[
+            *given.profiles,
             *each("morphology", read_morphology),
             *each("expression", lambda reader, table: read_expression(reader, table, names)),
         ],
-        gene_profiles=each("gene_morphology", read_gene_morphology),
-        gene_gene=[*each("gene_gene", read_gene_gene), *(part for n in networks for part in n.gene_gene)],
+        gene_profiles=[*given.gene_profiles, *each("gene_morphology", read_gene_morphology)],
+        gene_gene=[
+            *given.gene_gene,
+            *each("gene_gene", read_gene_gene),
+            *(part for network in networks for part in network.gene_gene),
+        ],
         molecule_gene=[
+            *given.molecule_gene,
             *each("molecule_gene", read_molecule_gene),
             *(part for network in networks for part in network.molecule_gene),
         ],
-        genes=each("genes", read_genes),
+        genes=[*given.genes, *each("genes", read_genes)],
         symbols=names.symbol_of,
         other_accounts=accounts,
+        joined=given.joined,
     )

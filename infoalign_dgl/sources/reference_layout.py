@@ -29,6 +29,7 @@ from infoalign_dgl.sources.rows import (
     MoleculeReferences,
     MoleculeRows,
     ProfileRows,
+    SpaceRules,
     TableAccount,
     number_rows,
 )
@@ -54,8 +55,10 @@ def read_reference_layout(folder: Path) -> ContextRows:
     -------
     ContextRows
         Morphology in the spaces ``bray`` and ``jump``, genetic perturbations in ``crispr`` and ``orf``,
-        expression in ``l1000``. As in the published graph, the genes are those that were perturbed, a
-        molecule named beside a gene binds it.
+        expression in ``l1000``. As in the published graph, each ``mol_id`` is a molecule (the structure is
+        that of its first row), each row of expression is a node, a molecule's rows of both morphology tables
+        share their nodes, the genes are those that were perturbed, and a molecule named beside a gene binds
+        it.
 
     Raises
     ------
@@ -73,6 +76,7 @@ def read_reference_layout(folder: Path) -> ContextRows:
         gene_gene=[_gene_gene(folder)],
         molecule_gene=[roles[2] for roles in perturbed],
         genes=[roles[1] for roles in perturbed],
+        joined=True,
     )
 
 
@@ -84,7 +88,7 @@ def _structures(folder: Path) -> MoleculeRows:
     table = read_table(folder / _STRUCTURES, text=["mol_id", "smiles"])
     account = TableAccount(_STRUCTURES, "molecules", len(table))
     ids, smiles = _ids(table["mol_id"].tolist()), table["smiles"].tolist()
-    return MoleculeRows(account, _STRUCTURES, ids, smiles, "smiles", number_rows(len(table)))
+    return MoleculeRows(account, _STRUCTURES, ids, smiles, "smiles", number_rows(len(table)), own=True)
 
 
 def _molecules(ids: list[str | None]) -> MoleculeReferences:
@@ -131,6 +135,7 @@ def _profile_table(
         values,
         _molecules(table["mol_id"].tolist()),
         number_rows(len(table)),
+        rules=SpaceRules(aggregate="keep"),
     )
 
 

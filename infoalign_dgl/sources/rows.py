@@ -96,6 +96,8 @@ class MoleculeRows:
         SMILES or InChI.
     crosswalk : bool
         Only rows whose id another table refers to become molecules.
+    own : bool
+        Each id is a molecule of its own, whatever its structure.
     """
 
     account: TableAccount
@@ -105,6 +107,7 @@ class MoleculeRows:
     kind: StructureKind
     numbers: np.ndarray
     crosswalk: bool = False
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,7 +223,11 @@ _Table = MoleculeRows | GeneRows | ProfileRows | GeneProfileRows | GeneGeneRows 
 
 @dataclass(frozen=True)
 class ContextRows:
-    """Everything a graph is built from. The order of the molecule tables decides whose structure is kept."""
+    """Everything a graph is built from. The order of the molecule tables decides whose structure is kept.
+
+    Where ``joined`` is set, a molecule's profiles of one node type share their nodes over feature spaces: see
+    :mod:`infoalign_dgl.context.joined`.
+    """
 
     molecules: list[MoleculeRows]
     profiles: list[ProfileRows] = field(default_factory=list)
@@ -230,6 +237,7 @@ class ContextRows:
     genes: list[GeneRows] = field(default_factory=list)
     symbols: dict[str, str] = field(default_factory=dict)  # Entrez id -> symbol
     other_accounts: list[TableAccount] = field(default_factory=list)  # tables used up while reading
+    joined: bool = False
 
     def about_molecules(self) -> list[ProfileRows | MoleculeGeneRows]:
         """Return the tables whose rows refer to molecules, in the order in which structures are kept."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,7 +51,8 @@ def aggregated(values):
     values = np.asarray(values, float)
     columns = [str(100 + i) for i in range(values.shape[1])]
     owners = np.arange(len(values)) * 2
-    return Aggregated("s", "gene_expression", Settled(values, columns), owners, np.ones(len(values)), {})
+    labels, ones = pd.DataFrame(index=range(len(values))), np.ones(len(values))
+    return Aggregated("s", "gene_expression", Settled(values, columns), owners, ones, {}, labels)
 
 
 def test_expression_ties_go_to_the_earlier_entry():
@@ -69,7 +71,7 @@ def test_expression_edges_against_a_loop(rows, columns, top, seed):
     values = np.random.default_rng(seed).normal(size=(rows, columns)) * 10
     molecules, genes, weights, cut = regulates_from_expression(aggregated(values), top)
     entries = sorted((-abs(values[r, c]), r, c) for r in range(rows) for c in range(columns))
-    chosen = sorted((r, c) for _, r, c in entries[: int(np.floor(top * values.size + 1e-9))])
+    chosen = sorted((r, c) for _, r, c in entries[: int(np.ceil(top * values.size - 1e-9))])
     assert list(zip(molecules.tolist(), genes.tolist(), strict=True)) == [(2 * r, 100 + c) for r, c in chosen]
     expected = [abs(values[r, c]) / np.abs(values[r]).max() for r, c in chosen]
     np.testing.assert_allclose(weights, expected)

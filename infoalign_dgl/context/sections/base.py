@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_RESERVED_SPACE = "fingerprint"
+FINGERPRINT = "fingerprint"  # the molecules' own feature space
 
 
 class Strict(BaseModel):
@@ -71,9 +71,9 @@ class InSpace(Strict):
     @field_validator("space")
     @classmethod
     def _plain_name(cls, value: str) -> str:
-        if not _SPACE_NAME.fullmatch(value) or value == _RESERVED_SPACE:
+        if not _SPACE_NAME.fullmatch(value) or value == FINGERPRINT:
             raise ValueError(
-                f"a feature space's name has letters, digits, '_' and '-' and is not '{_RESERVED_SPACE}': "
+                f"a feature space's name has letters, digits, '_' and '-' and is not '{FINGERPRINT}': "
                 f"'{value}' will not do"
             )
         return value

@@ -1,4 +1,4 @@
-"""``[[gene_gene]]``, ``[[molecule_gene]]``, ``[[networks]]``: edges of genes, among them and from molecules."""
+"""``[[gene_gene]]``, ``[[molecule_gene]]``, ``[[networks]]``: edges from molecules and genes to genes."""
 
 from __future__ import annotations
 
