@@ -1,7 +1,6 @@
-"""Tables from files: delimited text (gzipped or not) and Parquet.
+"""Tables from files, of any kind that :mod:`infoalign_dgl.sources.files` has a module for.
 
-Errors name the file, row and column. Rows are numbered as a spreadsheet shows them: the header is row 1, so
-the first row of data is row 2.
+Errors name the file, row and column. Rows have the numbers by which a user finds them in that kind of file.
 """
 
 from __future__ import annotations
@@ -9,27 +8,55 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from infoalign_dgl import _spill
 from infoalign_dgl.errors import SourceError
-from infoalign_dgl.sources.files import delimited, parquet
+from infoalign_dgl.sources.files import delimited, gct, gctx, h5ad, parquet, sdf, smi
 from infoalign_dgl.sources.files.base import suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
-    from types import ModuleType
 
-FIRST_ROW = 2  # number of the first row of data
-_FORMATS: dict[str, ModuleType] = {
-    **dict.fromkeys(delimited.DELIMITERS, delimited),
-    **dict.fromkeys((".parquet", ".pq"), parquet),
+    from infoalign_dgl.sources.files.base import Cells
+
+FIRST_ROW = 2  # number of the first row of data below a header
+
+Format = Literal["csv", "tsv", "parquet", "sdf", "smi", "h5ad", "gct", "gct-rows", "gctx", "gctx-rows"]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    header: Callable[[Path], list[str]]
+    read: Callable[[Path, Sequence[str], Sequence[str]], Cells]
+
+
+_READERS: dict[str, _Reader] = {
+    "csv": _Reader(partial(delimited.header, delimiter=","), partial(delimited.read, delimiter=",")),
+    "tsv": _Reader(partial(delimited.header, delimiter="\t"), partial(delimited.read, delimiter="\t")),
+    "parquet": _Reader(parquet.header, parquet.read),
+    "sdf": _Reader(sdf.header, sdf.read),
+    "smi": _Reader(smi.header, smi.read),
+    "h5ad": _Reader(h5ad.header, h5ad.read),
+    "gct": _Reader(gct.header, gct.read),
+    "gct-rows": _Reader(gct.header_of_rows, gct.read_rows),
+    "gctx": _Reader(gctx.header, gctx.read),
+    "gctx-rows": _Reader(gctx.header_of_rows, gctx.read_rows),
+}
+_ENDINGS: dict[str, Format] = {
+    ".csv": "csv",
+    **dict.fromkeys((".tsv", ".tab", ".txt", ".sif"), "tsv"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".sdf", ".sd"), "sdf"),
+    **dict.fromkeys((".smi", ".smiles"), "smi"),
+    ".h5ad": "h5ad",
+    ".gct": "gct",
+    ".gctx": "gctx",
 }
 _FLOAT_LIKE_INTEGER = re.compile(r"([+-]?\d+)\.0*")
 _ENTREZ = re.compile(r"(?:Gene::)?(\d+)(?:\.0*)?")
@@ -48,13 +75,21 @@ def did_you_mean(wanted: str, known: Iterable[str]) -> str:
     return f"there is: {shown}" if names else "there is none"
 
 
-def read_header(path: Path) -> list[str]:
+def format_by_ending(path: Path) -> Format | None:
+    """Return the kind of table that a file's name says it is; None where it says none."""
+    return _ENDINGS.get(suffix(path))
+
+
+def read_header(path: Path, *, format: Format | None = None) -> list[str]:
     """Read the column names of a table.
 
     Parameters
     ----------
     path : Path
-        ``.csv``, ``.tsv``, ``.tab``, ``.txt``, ``.sif`` (each also with ``.gz``), ``.parquet`` or ``.pq``.
+        ``.csv``, ``.tsv``, ``.tab``, ``.txt``, ``.sif``, ``.sdf``, ``.sd``, ``.smi``, ``.smiles`` or
+        ``.gct`` (each also with ``.gz``), ``.parquet``, ``.pq``, ``.h5ad`` or ``.gctx``.
+    format : str, optional
+        The kind of file, whatever its ending says; see ``Format``.
 
     Raises
     ------
@@ -62,14 +97,20 @@ def read_header(path: Path) -> list[str]:
         If the file is missing, empty, unreadable or of another kind, or if two columns share a name.
     """
     _require_file(path)
-    names: list[str] = _format(path).header(path)
+    names = _reader(path, format).header(path)
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise SourceError(f"'{path}' has two columns named '{twice}': rename or remove one of them")
     return names
 
 
-def read_table(path: Path, *, text: Sequence[str] = (), numbers: Sequence[str] = ()) -> pd.DataFrame:
+def read_table(
+    path: Path,
+    *,
+    text: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    format: Format | None = None,
+) -> pd.DataFrame:
     """Read chosen columns of a table.
 
     Parameters
@@ -77,14 +118,16 @@ def read_table(path: Path, *, text: Sequence[str] = (), numbers: Sequence[str] =
     path : Path
         As for :func:`read_header`.
     text : sequence of str
-        Columns to read as strings, with None for an empty cell.
+        Columns to read as strings, with None for an empty cell, ``NA``, ``nan`` and the like, and ``-666``.
     numbers : sequence of str
-        Columns to read as float64, with NaN for an empty cell and for one that is not a number.
+        Columns to read as float64, with NaN for an empty cell, for -666, and for what is not a number.
+    format : str, optional
+        As for :func:`read_header`.
 
     Returns
     -------
     pandas.DataFrame
-        The chosen columns; row i of it is row i + 2 of the file.
+        The chosen columns; the index has the rows' numbers in the file.
 
     Raises
     ------
@@ -92,26 +135,18 @@ def read_table(path: Path, *, text: Sequence[str] = (), numbers: Sequence[str] =
         As for :func:`read_header`; and if a column is missing, a row has too few or too many fields, the
         file ends too early, or there is no row.
     """
-    names = read_header(path)
+    names = read_header(path, format=format)
     known = set(names)
     for wanted in (*text, *numbers):
         if wanted not in known:
             raise SourceError(f"'{path}' has no column '{wanted}': {did_you_mean(wanted, names)}")
-    table = _format(path).read(path, text, numbers)
-    if table.num_rows == 0:
+    cells = _reader(path, format).read(path, text, numbers)
+    if len(cells.rows) == 0:
         raise SourceError(f"'{path}' has a header and no rows: give a table with at least one row")
-    found = dict(zip(table.column_names, table.columns, strict=True))
-    texts = [(name, _texts(found[name])) for name in text]
-    # One block: wide tables have 10^5 columns. Each is let go when it is there, to be in memory once.
-    matrix = _spill.empty((table.num_rows, len(numbers)), by_column=True)
-    del table
-    for part in _spill.column_parts(matrix):
-        for position in range(part.start, part.stop):
-            matrix[:, position] = _numbers(found.pop(numbers[position]))
-    pa.default_memory_pool().release_unused()
-    frame = pd.DataFrame(matrix, columns=list(numbers), copy=False)
-    for position, (name, values) in enumerate(texts):
-        frame.insert(position, name, pd.Series(values, dtype=object))
+    index = pd.Index(cells.rows, name="row")
+    frame = pd.DataFrame(cells.numbers, columns=list(numbers), index=index, copy=False)
+    for position, name in enumerate(text):
+        frame.insert(position, name, pd.Series(cells.text[name], dtype=object, index=index))
     return frame
 
 
@@ -162,23 +197,12 @@ def _require_file(path: Path) -> None:
         raise SourceError(f"'{path}' does not exist: {near}")
 
 
-def _format(path: Path) -> ModuleType:
-    """Return the module that reads a file of this ending."""
-    found = _FORMATS.get(suffix(path))
+def _reader(path: Path, format: Format | None) -> _Reader:
+    """Return what reads the file: as the kind that is given, or else as what its ending says."""
+    found = format or format_by_ending(path)
     if found is None:
         raise SourceError(
-            f"'{path}' ends in none of {', '.join(_FORMATS)} (with or without .gz): rename it after what it "
-            "holds"
+            f"'{path}' ends in none of {', '.join(_ENDINGS)} (the texts also with .gz): rename it after what "
+            "it holds, or set 'format'"
         )
-    return found
-
-
-def _texts(column: pa.ChunkedArray) -> list[str | None]:
-    return column.to_pylist() if pa.types.is_string(column.type) else column.cast(pa.string()).to_pylist()
-
-
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-        return column.cast(pa.float64()).to_numpy()
-    values = pd.Series(column.to_pylist(), dtype=object)
-    return pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+    return _READERS[found]

@@ -40,7 +40,8 @@ def test_parquet_gives_the_same_as_text(tmp_path):
     frame.to_parquet(tmp_path / "t.parquet")
     frame.to_csv(tmp_path / "t.csv", index=False)
     ours = [read_table(tmp_path / n, text=["id", "smiles"], numbers=["a"]) for n in ("t.parquet", "t.csv")]
-    pd.testing.assert_frame_equal(*ours)
+    assert [frame.index.tolist() for frame in ours] == [[1, 2], [2, 3]]
+    pd.testing.assert_frame_equal(*(frame.reset_index(drop=True) for frame in ours))
     assert ours[0]["smiles"].tolist() == ["C", None]
 
 
@@ -118,6 +119,9 @@ def test_text_that_is_not_utf8_is_named(tmp_path):
     path.write_bytes("a,b\n1,\xe9\n".encode("latin-1"))
     with pytest.raises(SourceError, match="not UTF-8"):
         read_table(path, text=["b"])
+    with pytest.raises(SourceError, match="'iconv -f LATIN1 -t UTF-8' does so"):
+        read_table(path, text=["b"])
+    assert read_table(path, numbers=["a"])["a"].tolist() == [1.0]  # nobody asks for the other column
     path.write_bytes("a,\xe9\n1,2\n".encode("latin-1"))
     with pytest.raises(SourceError, match="not UTF-8"):
         read_table(path, text=["a"])
@@ -131,6 +135,62 @@ def test_a_missing_file_names_the_nearest(tmp_path):
         read_header(tmp_path / "nowhere" / "compounds.csv")
     with pytest.raises(SourceError, match="is a folder"):
         read_header(tmp_path)
+
+
+def test_a_format_that_is_given_overrides_the_ending(tmp_path):
+    path = write(tmp_path / "t.dat", "id\tb\nx\t1\n")
+    with pytest.raises(SourceError, match=r"t\.dat' ends in none of .*set 'format'"):
+        read_header(path)
+    assert read_header(path, format="tsv") == ["id", "b"]
+    assert read_table(path, text=["id"], numbers=["b"], format="tsv").loc[2].tolist() == ["x", 1.0]
+    with pytest.raises(SourceError, match="delimited by commas, as its name or format says"):
+        read_header(path, format="csv")
+
+
+def test_what_other_programs_write_for_missing_is_missing(tmp_path):
+    cells = ["NA", "nan", "NaN", "NULL", "N/A", "-666", "-666.0", ""]
+    path = write(tmp_path / "t.csv", "id,a,k\n" + "".join(f"{c},{c},1\n" for c in cells) + "-667,-666.5,1\n")
+    table = read_table(path, text=["id"], numbers=["a"])
+    assert table["id"].tolist() == [None] * 8 + ["-667"]
+    np.testing.assert_array_equal(table["a"], [np.nan] * 8 + [-666.5])
+    frame = pd.DataFrame({"id": cells, "a": pd.Series([-666.0, *range(7)])})
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = read_table(tmp_path / "t.parquet", text=["id"], numbers=["a"])
+    assert table["id"].tolist() == [None] * 8
+    np.testing.assert_array_equal(table["a"], [np.nan, *range(7)])
+
+
+def test_parquet_of_other_types(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "category": pd.Categorical(["x", None]),
+            "number": [7.0, 8.5],
+            "text": ["1.5", "none"],
+            "flag": [True, False],
+            "half": np.array([0.5, 2], np.float16),
+            "lists": [[1], [2]],
+        }
+    )
+    frame.to_parquet(tmp_path / "t.parquet")
+    columns = ["category", "number"], ["text", "flag", "half"]
+    table = read_table(tmp_path / "t.parquet", text=columns[0], numbers=columns[1])
+    assert [normalize_id(value) for value in table["number"]] == ["7", "8.5"]
+    assert table["category"].tolist() == ["x", None]
+    np.testing.assert_array_equal(table[columns[1]], [[1.5, 1, 0.5], [np.nan, 0, 2]])
+    for chosen in ({"text": ["lists"]}, {"numbers": ["lists"]}):
+        with pytest.raises(SourceError, match="lists or records in column 'lists'"):
+            read_table(tmp_path / "t.parquet", **chosen)
+
+
+def test_an_empty_parquet_and_a_cut_one_are_named(tmp_path):
+    frame = pd.DataFrame({"a": np.zeros(0)})
+    frame.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(SourceError, match="no rows"):
+        read_table(tmp_path / "t.parquet", numbers=["a"])
+    whole = (tmp_path / "t.parquet").read_bytes()
+    (tmp_path / "t.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SourceError, match=r"t\.parquet' cannot be read"):
+        read_table(tmp_path / "t.parquet", numbers=["a"])
 
 
 def test_columns_are_chosen_by_pattern_in_the_tables_order(tmp_path):

@@ -11,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from infoalign_dgl import _spill
 from infoalign_dgl.errors import SpecError
-from infoalign_dgl.sources.rows import MoleculeReferences, TableAccount, number_rows
+from infoalign_dgl.sources.rows import MoleculeReferences, TableAccount
 from infoalign_dgl.sources.tables import (
+    Format,
     did_you_mean,
+    format_by_ending,
     normalize_entrez,
     normalize_id,
     read_header,
@@ -38,9 +40,13 @@ class Strict(BaseModel):
 
 
 class Table(Strict):
-    """A table's file, relative to the data root, and the rows to leave out: ``{column: [values]}``."""
+    """A table's file, relative to the data root, and the rows to leave out: ``{column: [values]}``.
+
+    ``format`` says what kind of file it is where its ending does not.
+    """
 
     file: str
+    format: Format | None = None
     where_not: dict[str, list[str]] = {}
 
 
@@ -111,18 +117,25 @@ class TableReader:
         self.section = section
         self.table = table
         self.path = data_root / table.file
-        self.header = read_header(self.path)
+        self.format = table.format or format_by_ending(self.path)
+        self.header = read_header(self.path, format=table.format)
 
     def features(self, patterns: Sequence[str]) -> list[str]:
         """Names of the columns that match any of the patterns."""
         return select_columns(self.path, self.header, patterns)
 
     def read(
-        self, keys: Sequence[str], numbers: Sequence[str] = (), *, filters: Sequence[str] = ()
+        self,
+        keys: Sequence[str],
+        numbers: Sequence[str] = (),
+        *,
+        filters: Sequence[str] = (),
+        text: Sequence[str] = (),
     ) -> Loaded:
         """Read the columns that the given keys of the table name, and the feature columns.
 
-        ``filters`` are the keys whose value is ``{column: [values]}``, apart from ``where_not``.
+        ``filters`` are the keys whose value is ``{column: [values]}``, apart from ``where_not``; ``text`` are
+        columns that the kind of file has, whatever the table's keys say.
         """
         asked = {key: getattr(self.table, key) for key in keys if getattr(self.table, key) is not None}
         for key in ("where_not", *filters):
@@ -135,12 +148,13 @@ class TableReader:
                     f"table: {did_you_mean(column, self.header)}"
                 )
         numbers = [column for column in numbers if column not in asked.values()]
-        frame = read_table(self.path, text=list(dict.fromkeys(asked.values())), numbers=numbers)
+        texts = list(dict.fromkeys([*asked.values(), *text]))
+        frame = read_table(self.path, text=texts, numbers=numbers, format=self.table.format)
         account = TableAccount(self.table.file, self.section, len(frame))
         return self._filtered(frame, account)
 
     def _filtered(self, frame: pd.DataFrame, account: TableAccount) -> Loaded:
-        row_numbers = number_rows(len(frame))
+        row_numbers, frame = frame.index.to_numpy(), frame.reset_index(drop=True)
         keep = np.ones(len(frame), bool)
         for column, values in self.table.where_not.items():
             out = frame[column].isin(values).to_numpy() & keep

@@ -1,18 +1,17 @@
-"""Parquet."""
+"""Parquet. Rows are numbered from 1."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow.parquet
 
-from infoalign_dgl.sources.files.base import UNREADABLE, unreadable
+from infoalign_dgl.sources.files.base import UNREADABLE, Cells, take_arrow, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    import pyarrow as pa
 
 
 def header(path: Path) -> list[str]:
@@ -23,9 +22,13 @@ def header(path: Path) -> list[str]:
         raise unreadable(path, error) from error
 
 
-def read(path: Path, text: Sequence[str], numbers: Sequence[str]) -> pa.Table:
+def read(path: Path, text: Sequence[str], numbers: Sequence[str]) -> Cells:
     """Read columns, as :func:`infoalign_dgl.sources.tables.read_table` says."""
     try:
-        return pyarrow.parquet.read_table(path, columns=[*text, *numbers])
+        table = pyarrow.parquet.read_table(path, columns=list(dict.fromkeys([*text, *numbers])))
     except UNREADABLE as error:
         raise unreadable(path, error) from error
+    rows = np.arange(1, table.num_rows + 1)
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    del table
+    return take_arrow(path, columns, text, numbers, rows)
