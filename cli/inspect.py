@@ -11,6 +11,7 @@ import click
 from infoalign_dgl.cli._output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
+    from infoalign_dgl.context.confounding import Confounding
     from infoalign_dgl.context.diagnostics import Diagnosis, NodeDescription
 
 
@@ -25,20 +26,28 @@ def command(graph: Path, node: str | None, walk_length: int, as_json: bool) -> N
     """Say what is in a context graph and what training will see of it.
 
     Counts, coverage, isolated molecules, the share of a molecule's alpha mass that each feature space
-    gets, hubs, and how many similarity edges other thresholds would keep.
+    gets, hubs, how many similarity edges other thresholds would keep, and how much of the profiles'
+    similarity comes from the table, batch, plate or well they were measured in.
     """
     from infoalign_dgl.cli._graph_tables import print_counts
     from infoalign_dgl.context import ContextGraph, describe_node, diagnose
+    from infoalign_dgl.context.confounding import confounding
 
     loaded = ContextGraph.load(graph)
-    found = diagnose(loaded, length=walk_length) if node is None else describe_node(loaded, node)
+    if node is not None:
+        described = describe_node(loaded, node)
+        if as_json:
+            print_json(dataclasses.asdict(described))
+        else:
+            _print_node(described)
+        return
+    found, confounded = diagnose(loaded, length=walk_length), confounding(loaded)
     if as_json:
-        print_json(dataclasses.asdict(found))
-    elif node is None:
-        print_counts(loaded)
-        _print_diagnosis(found)
-    else:
-        _print_node(found)
+        print_json({**dataclasses.asdict(found), "confounding": dataclasses.asdict(confounded)})
+        return
+    print_counts(loaded)
+    _print_diagnosis(found)
+    _print_confounding(confounded)
 
 
 def _print_diagnosis(found: Diagnosis) -> None:
@@ -62,6 +71,31 @@ def _print_diagnosis(found: Diagnosis) -> None:
             for t in found.thresholds
         ],
     )
+
+
+def _print_confounding(found: Confounding) -> None:
+    chance = f"chance: the mean of {found.permutations} permutations"
+    print_table(
+        f"Similarity that a factor explains ({chance})",
+        ["space", "by", "profiles", "labels", "explained", "chance", "ratio", "p", "beyond chance"],
+        [
+            (
+                *(s.space, s.factor, s.profiles, s.labels, f"{s.similarity:.1%}", f"{s.chance:.1%}"),
+                *(s.ratio, s.p, f"{s.share:.1%}"),
+            )
+            for s in found.spaces
+        ],
+    )
+    print_table(
+        f"Edges between similar profiles that share a label ({chance})",
+        ["space", "by", "edges", "share a label", "chance", "ratio", "p"],
+        [
+            (e.space, e.factor, e.edges, f"{e.within:.1%}", f"{e.chance:.1%}", e.ratio, e.p)
+            for e in found.edges
+        ],
+    )
+    for warning in found.warnings:
+        click.echo(f"Warning: {warning}.")
 
 
 def _print_node(found: NodeDescription) -> None:

@@ -277,11 +277,11 @@ def _reduction(joined: _Joined, rules: SpaceRules) -> _Reduction:
     owners = joined.owners
     if rules.aggregate == "keep":
         order = canonical_order(owners, list(labels.values()), _digests(joined))
-        kept = pd.DataFrame({label: found[order] for label, found in labels.items()}, dtype=object)
+        kept = pd.DataFrame({label: found[order] for label, found in labels.items()})
         return _Reduction(owners[order], np.ones(len(order), np.int64), kept, lambda rows: rows[order])
     by_owner = mean_by_owner if rules.aggregate == "mean" else median_by_owner
     ids, replicates = np.unique(owners, return_counts=True)
-    told = pd.DataFrame({k: joined_labels(owners, found) for k, found in labels.items()}, dtype=object)
+    told = pd.DataFrame({k: joined_labels(owners, found) for k, found in labels.items()})
     return _Reduction(ids, replicates, told, lambda rows: by_owner(rows, owners)[0])
 
 

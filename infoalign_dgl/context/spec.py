@@ -136,16 +136,17 @@ class BuildSpec(BuildSettings):
     @model_validator(mode="after")
     def _space_rules_agree(self) -> Self:
         said: dict[tuple[str, str], tuple[object, str]] = {}
-        for table in (*self.morphology, *self.expression, *self.gene_morphology):
-            for rule, value in vars(table.rules()).items():
-                if value is None:
-                    continue
-                other, file = said.setdefault((table.space, rule), (value, table.file))
-                if other != value:
-                    raise ValueError(
-                        f"'{file}' and '{table.file}' are of space '{table.space}' and differ in {rule}: give "
-                        f"it once, or use two spaces"
-                    )
+        for section in ("morphology", "expression", "gene_morphology"):
+            for table in getattr(self, section):
+                for rule, value in vars(table.rules()).items():
+                    if value is None:
+                        continue
+                    other, file = said.setdefault((table.space, rule), (value, table.file))
+                    if other != value:
+                        raise ValueError(
+                            f"'{file}' and '{table.file}' are of space '{table.space}' and differ in {rule}: "
+                            f"give it once, or use two spaces"
+                        )
         return self
 
 
