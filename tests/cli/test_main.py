@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ["build-graph", "demo", "doctor", "embed", "import-reference", "inspect", "pretrain"]
+COMMANDS = [
+    "build-graph",
+    "demo",
+    "doctor",
+    "embed",
+    "import-reference",
+    "inspect",
+    "pretrain",
+    "update-graph",
+]
 
 
 def run(*args: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
