@@ -130,7 +130,7 @@ def _space_of(table: Measured, joined: dict[str, list[Measured]], warnings: list
 
 
 def _aggregate(name: str, tables: list[Measured]) -> Aggregated:
-    columns = tables[0].columns
+    columns = sorted(tables[0].columns)  # whatever their order in the file, the graph is the same
     rules = _rules(tables)
     joined, infinite = _joined(tables, columns, rules)
     reduced = _reduction(joined, rules)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from infoalign_dgl.context import build_context_graph
 from infoalign_dgl.context.sections.base import TableReader
 from infoalign_dgl.context.sections.expression import ExpressionTable, read_expression
 from infoalign_dgl.context.sections.genes import GeneIdTable, read_gene_ids
@@ -159,3 +160,32 @@ def test_real_signatures(data_root):
     assert notes["duplicated_rows"]["rows"] == int(frame.duplicated().sum()) > 0
     assert max(value for _, value in notes["outlying_rows"]["listed"]) > 200
     assert notes["left_out_genes"] == 0
+
+
+def test_signatures_of_a_gct_file_become_a_profile_per_compound(tmp_path):
+    (tmp_path / "level5.gct").write_text(
+        "#1.3\n3\t4\t1\t3\n"
+        "id\tpr_gene_symbol\ts1\ts2\ts3\ts4\n"
+        "pert_id\tna\tBRD-1\tBRD-1\tBRD-2\tBRD-1\n"
+        "pert_dose\tna\t10\t0.5\t1\t10.0\n"
+        "rna_plate\tna\tp1\tp1\tp2\tp2\n"
+        "1017\tCDK2\t1\t9\t-1\t3\n"
+        "7157\tTP53\t2\t9\t-2\t4\n"
+        "3108\tHLA-DMA\t3\t9\t0\t5\n"
+    )
+    (tmp_path / "m.csv").write_text("id,smiles\nBRD-1,CCO\nBRD-2,CCC\n")
+    (tmp_path / "spec.toml").write_text(
+        '[[molecules]]\nname = "broad"\nfile = "m.csv"\nid = "id"\nsmiles = "smiles"\n'
+        '[[expression]]\nspace = "l1000"\nfile = "level5.gct"\nid = "pert_id"\nids_of = "broad"\n'
+        'dose = "pert_dose"\nplate = "rna_plate"\naggregate = "strongest-dose"\n'
+    )
+    graph = build_context_graph(tmp_path / "spec.toml")
+    space, nodes = graph.spaces["l1000"], graph.nodes["gene_expression"]
+    assert space.columns == ["1017", "3108", "7157"]
+    of_ethanol = nodes["molecule"].to_numpy() == "LFQSCWFLJHTTHZ"
+    raw = space.inverse_transform(space.dense(space.node_rows))
+    np.testing.assert_allclose(raw[of_ethanol], [[2, 4, 3]], atol=1e-6)
+    assert nodes[of_ethanol][["replicates", "plate", "dose"]].to_numpy().tolist() == [[2, "p1;p2", "10"]]
+    (account,) = (table for table in graph.report["tables"] if table["kind"] == "expression")
+    assert account["dropped"] == {"below its molecule's strongest dose": 1}
+    assert (account["rows"], account["used"]) == (4, 3)
