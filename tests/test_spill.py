@@ -106,7 +106,7 @@ print((after - before) / 1024)
 
 
 def test_memory_holds_parts_only(tmp_path):
-    """The float32 space has 114 MiB, and the float64 arrays made on the way to it twice as much each."""
+    """The float32 space has 114 MiB, and each float64 array on the way to it twice as much."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, tmp_path], capture_output=True, text=True, check=True
     )

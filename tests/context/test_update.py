@@ -88,7 +88,7 @@ def check_same(folder):
 
 
 def compare(one, other):
-    """Every file is the same, except that DGL never writes a graph the same way twice: that one's arrays are."""
+    """Every file is the same; DGL never writes a graph the same way twice, so of that one the arrays are."""
     sums = [
         [line for line in (path / "SHA256SUMS").read_text().splitlines() if "heterograph" not in line]
         for path in (one, other)
@@ -184,7 +184,7 @@ def test_damage_is_found_before_anything_is_built(folder, name):
 def test_the_old_graph_stays_if_the_new_one_fails(folder):
     before = (folder / "old/SHA256SUMS").read_text()
     (folder / "painting.csv").write_text("id,Cells_0\n1\n")
-    with pytest.raises(InfoAlignError, match="painting.csv"):
+    with pytest.raises(InfoAlignError, match=r"painting\.csv"):
         update_graph(folder / "old", folder / "spec.toml")
     assert (folder / "old/SHA256SUMS").read_text() == before
     assert sorted(p.name for p in folder.iterdir() if p.name.startswith(".")) == []

@@ -127,7 +127,7 @@ def test_a_scheduler_by_its_address(client):
 def test_no_scheduler_is_one_sentence(monkeypatch):
     monkeypatch.setattr("infoalign_dgl.molecules.cluster._CONNECT_SECONDS", 1)
     with (
-        pytest.raises(InfoAlignError, match="no Dask scheduler answers at 'tcp://127.0.0.1:9'"),
+        pytest.raises(InfoAlignError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"),
         open_cluster("tcp://127.0.0.1:9"),
     ):
         pass
