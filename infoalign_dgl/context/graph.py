@@ -57,7 +57,8 @@ class ContextGraph:
         1].
     nodes : dict of str to pandas.DataFrame
         One table per node type, row = local id. ``molecule``: key, inchikey, smiles, sources; ``gene``: key,
-        symbol; ``gene_expression`` and ``morphology``: key, molecule, space, replicates.
+        symbol; ``gene_expression`` and ``morphology``: key, molecule, space, replicates, and where it was
+        measured: table, batch, plate, well, dose, several joined by ``;``.
     spaces : dict of str to FeatureSpace
         By name. ``"fingerprint"`` is the molecules' own.
     schema : dict

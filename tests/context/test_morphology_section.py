@@ -9,13 +9,9 @@ from scipy import stats
 
 from infoalign_dgl.context import build_context_graph
 from infoalign_dgl.context.sections.base import TableReader
-from infoalign_dgl.context.sections.morphology import (
-    GeneMorphologyTable,
-    MorphologyTable,
-    read_gene_morphology,
-    read_morphology,
-)
+from infoalign_dgl.context.sections.morphology import MorphologyTable, read_morphology
 from infoalign_dgl.context.spec import read_spec
+from infoalign_dgl.context.spec_rows import read_spec_rows
 from infoalign_dgl.errors import SpecError
 from infoalign_dgl.sources.rows import SpaceRules
 
@@ -92,16 +88,13 @@ def test_normalized_by_plate_and_without_the_control_wells(tmp_path):
 def test_profiles_of_genes_are_normalized_too(tmp_path):
     text = WELLS.replace("Metadata_JCP2022", "gene").replace("\nc1,", "\n1017,").replace("\nc2,", "\n7157,")
     (tmp_path / "orf.csv").write_text(text)
-    table = GeneMorphologyTable(
-        file="orf.csv",
-        space="orf",
-        gene="gene",
-        plate="Metadata_Plate",
-        controls={"gene": ["DMSO"]},
-        normalize="robust-mad",
-        clip=0.99,
+    (tmp_path / "m.csv").write_text("id,smiles\nc1,CCO\n")
+    (tmp_path / "spec.toml").write_text(
+        '[[molecules]]\nname = "mine"\nfile = "m.csv"\nid = "id"\nsmiles = "smiles"\n'
+        '[[gene_morphology]]\nfile = "orf.csv"\nspace = "orf"\ngene = "gene"\nplate = "Metadata_Plate"\n'
+        'controls = { gene = ["DMSO"] }\nnormalize = "robust-mad"\nclip = 0.99\n'
     )
-    rows = read_gene_morphology(TableReader("gene_morphology", table, tmp_path), table)
+    (rows,) = read_spec_rows(read_spec(tmp_path / "spec.toml"), tmp_path).gene_profiles
     assert rows.genes == ["1017", "7157", "1017", "1017"]
     np.testing.assert_allclose(rows.values[:, 0] * 1.4826, [8, -2, 0, 8])
     assert rows.rules == SpaceRules(clip=0.99)

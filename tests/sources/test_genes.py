@@ -39,3 +39,22 @@ def test_gene_columns_take_each_gene_once():
     assert (found.unknown, found.repeated) == (["id"], ["p33"])
     found = gene_columns(["id", "1017", "1017.0", "5"], None)
     assert (found.columns, found.entrez, found.repeated) == (["1017", "5"], ["1017", "5"], ["1017.0"])
+
+
+def test_only_the_genes_asked_for():
+    found = gene_columns(["X1017", "id", "5", "7157.0", "7157"], None, {"1017", "7157"})
+    assert (found.columns, found.entrez) == (["X1017", "7157.0"], ["1017", "7157"])
+    assert (found.unknown, found.repeated, found.left_out) == (["id"], ["7157"], ["5"])
+
+
+def test_an_alias_yields_to_a_symbol_and_to_none_if_it_is_of_two_genes():
+    names = GeneNames()
+    names.add_alias("CDK2", "1")
+    names.add_alias("p33", "1017")
+    names.add_alias("p33", "1017")
+    assert names.find("p33") == "1017"
+    names.add("CDK2", "1017")
+    names.add_alias("p33", "7157")
+    names.add_alias("p33", "1017")
+    assert names.find("CDK2") == "1017"
+    assert names.find("p33") is None
