@@ -339,6 +339,7 @@ def _spaces(
             weight = np.ones(len(local))
             book.add(("molecule", PROFILE_RELATION[kind], kind), (space.owners, local, weight))
         if space.name not in in_scope:
+            means.progress(f"similarity in {space.name}", 0, 1)
             rows = centred_rows(space.settled.values)
             (i, j, weight), report[space.name] = _similar(space.name, rows, settings, means)
             book.add((kind, "similar", kind), (local[i], local[j], weight))
