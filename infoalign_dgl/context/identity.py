@@ -68,6 +68,7 @@ def identify(
     rows: ContextRows,
     identity: Literal["block", "full"],
     *,
+    tautomer: bool = False,
     num_workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     helpers: Executor | None = None,
@@ -85,6 +86,8 @@ def identify(
         All tables. Structures are kept from molecule tables first, then profiles, then molecule-gene edges.
     identity : {"block", "full"}
         Merge on the InChIKey's first block or on all of it.
+    tautomer : bool
+        As for :func:`infoalign_dgl.molecules.standardize`.
     num_workers, progress, helpers
         As for :func:`infoalign_dgl.molecules.standardize`.
     reuse : Reuse, optional
@@ -98,8 +101,9 @@ def identify(
     referring = rows.about_molecules()
     wanted = _wanted_ids([table.molecules for table in referring])
     texts = _texts(rows, wanted)
-    work = partial(standardize, num_workers=num_workers, helpers=helpers)
-    structures = _standardize_all(texts, work, progress, Reuse() if reuse is None else reuse)
+    work = partial(standardize, tautomer=tautomer, num_workers=num_workers, helpers=helpers)
+    reuse = Reuse() if reuse is None else reuse
+    structures = _standardize_all(texts, work, progress, reuse, tautomer=tautomer)
     book = _Book(structures, identity)
     for table in rows.molecules:
         book.add_table(table, wanted.get(table.name, set()) if table.crosswalk else None)
@@ -147,6 +151,8 @@ def _standardize_all(
     work: Callable[..., Standardized],
     progress: Callable[[int, int], None] | None,
     reuse: Reuse,
+    *,
+    tautomer: bool,
 ) -> Structures:
     total = sum(len(found) for found in texts.values())
     result: Structures = {}
@@ -161,7 +167,8 @@ def _standardize_all(
             standard = work(new, kind=kind, progress=report)
             return list(zip(standard.smiles, standard.key, standard.reason, strict=True))
 
-        entries = reuse.structures(kind, list(found), compute)
+        known_as = f"{kind}, tautomer" if tautomer else kind
+        entries = reuse.structures(known_as, list(found), compute)
         result.update(((kind, text), entry) for text, entry in zip(found, entries, strict=True))
     if progress is not None:
         progress(total, total)

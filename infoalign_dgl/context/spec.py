@@ -59,7 +59,10 @@ class SimilaritySettings(Strict):
 
 
 class GraphSettings(Strict):
-    """How molecules merge (InChIKey's first block or all of it), expression edges, stored precision."""
+    """How molecules merge (InChIKey's first block or all of it), expression edges, stored precision.
+
+    With ``tautomer`` each molecule is RDKit's canonical tautomer of what its table says.
+    """
 
     identity: Literal["block", "full"] = "block"
     regulates_top: Annotated[float, Field(ge=0, le=1)] = 0.01
@@ -69,6 +72,7 @@ class GraphSettings(Strict):
 class Expected(Strict):
     """Counts to print beside those of the graph: nodes by type, and pairs of nodes that edges connect."""
 
+    tautomer: bool = False
     source: str
     molecule: int | None = None
     gene: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from rdkit import Chem, rdBase
@@ -49,6 +49,7 @@ def standardize(
     structures: Sequence[str | None],
     *,
     kind: Literal["smiles", "inchi"] = "smiles",
+    tautomer: bool = False,
     num_workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     helpers: Executor | None = None,
@@ -56,8 +57,8 @@ def standardize(
     """Bring structures to the form in which molecules from all sources are compared.
 
     The largest fragment is chosen (salts and solvents go), charges are neutralized where adding or removing
-    hydrogens does it and gives a possible structure, and the rest is written as canonical isomeric SMILES
-    with its InChIKey.
+    hydrogens does it and gives a possible structure, the canonical tautomer is taken if asked for, and the
+    rest is written as canonical isomeric SMILES with its InChIKey.
 
     Parameters
     ----------
@@ -65,6 +66,9 @@ def standardize(
         SMILES or InChI, one per row; anything that is not a string counts as empty.
     kind : {"smiles", "inchi"}
         What the strings are.
+    tautomer : bool
+        Take RDKit's canonical tautomer, which forgets the stereochemistry of atoms and bonds that take part.
+        It needs many times as long.
     num_workers : int, optional
         Processes; by default one per CPU. Fewer than 2,000 different structures are done in this process.
     progress : callable, optional
@@ -88,7 +92,7 @@ def standardize(
     texts = [row.strip() if isinstance(row, str) else "" for row in structures]
     different = list(dict.fromkeys(texts))
     chunks = map_chunks(
-        _standardize_smiles if kind == "smiles" else _standardize_inchi,
+        partial(_standardize_all, kind=kind, tautomer=tautomer),
         different,
         num_workers=num_workers,
         progress=progress,
@@ -99,17 +103,12 @@ def standardize(
     return Standardized([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
 
 
-def _standardize_smiles(texts: list[str]) -> list[_Row]:
+def _standardize_all(texts: list[str], kind: Literal["smiles", "inchi"], *, tautomer: bool) -> list[_Row]:
     with rdBase.BlockLogs():
-        return [standardize_one(text, "smiles") for text in texts]
+        return [standardize_one(text, kind, tautomer=tautomer) for text in texts]
 
 
-def _standardize_inchi(texts: list[str]) -> list[_Row]:
-    with rdBase.BlockLogs():
-        return [standardize_one(text, "inchi") for text in texts]
-
-
-def standardize_one(text: str, kind: Literal["smiles", "inchi"]) -> _Row:
+def standardize_one(text: str, kind: Literal["smiles", "inchi"], *, tautomer: bool = False) -> _Row:
     """Give one structure's standard SMILES and InChIKey, or the reason why there are none."""
     molecule, reason = parse_structure(text, kind)
     if molecule is None:
@@ -121,6 +120,8 @@ def standardize_one(text: str, kind: Literal["smiles", "inchi"]) -> _Row:
         molecule, smiles = _read_back(_largest_fragment().choose(molecule)) or (molecule, smiles)
     if CHARGED_ATOM.search(smiles):
         molecule, smiles = _read_back(uncharger().uncharge(molecule)) or (molecule, smiles)
+    if tautomer:
+        molecule, smiles = _read_back(_tautomers().Canonicalize(molecule)) or (molecule, smiles)
     key = Chem.MolToInchiKey(molecule)
     if not key:
         return None, None, "has no InChIKey (InChI does not describe wildcard atoms, among others)"
@@ -139,6 +140,11 @@ def _read_back(molecule: Any) -> tuple[Any, str] | None:
 @cache
 def _largest_fragment() -> Any:
     return rdMolStandardize.LargestFragmentChooser()
+
+
+@cache
+def _tautomers() -> Any:
+    return rdMolStandardize.TautomerEnumerator()
 
 
 @cache

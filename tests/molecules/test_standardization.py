@@ -148,3 +148,33 @@ def test_jump_compounds(data_root):
     assert len(smiles) == 116_753
     assert dropped.sum() == 86
     assert len({key[:14] for key in result.key if key}) == 116_661
+
+
+TAUTOMERS = [
+    ("CC(=O)CC(C)=O", "CC(O)=CC(C)=O"),
+    ("Oc1ccccn1", "O=c1cccc[nH]1"),
+    ("Cc1c[nH]cn1", "Cc1cnc[nH]1"),
+]
+
+
+@pytest.mark.parametrize("pair", TAUTOMERS)
+def test_tautomers_are_one_molecule_where_that_is_asked_for(pair):
+    apart, merged = standardize(pair), standardize(pair, tautomer=True)
+    assert apart.smiles[0] != apart.smiles[1]
+    assert len(set(merged.key)) == len(set(merged.smiles)) == 1
+    canonical = rdMolStandardize.TautomerEnumerator().Canonicalize(Chem.MolFromSmiles(pair[1]))
+    assert merged.smiles == [Chem.MolToSmiles(canonical)] * 2
+    assert merged.key == [Chem.MolToInchiKey(canonical)] * 2
+
+
+def test_the_canonical_tautomer_is_that_of_the_uncharged_largest_fragment():
+    found = standardize(["[Na+].CC([O-])=CC(C)=O", "not one"], tautomer=True)
+    assert found.smiles == ["CC(=O)CC(C)=O", None]
+    assert found.reason[1] == "does not parse as SMILES"
+
+
+def test_helper_processes_take_tautomers_too():
+    smiles = [f"{'C' * n}C(O)=CC(C)=O" for n in range(1, 9)] + [f"[{n}CH4]" for n in range(1, 2000)]
+    found = standardize(smiles, tautomer=True, num_workers=2)
+    assert found.smiles[:8] == standardize(smiles[:8], tautomer=True, num_workers=1).smiles
+    assert found.smiles[0] == "CC(=O)CC(C)=O"
