@@ -196,6 +196,7 @@ def build_from_rows(
     molecules = identify(
         rows,
         settings.graph.identity,
+        tautomer=settings.graph.tautomer,
         num_workers=means.num_workers,
         progress=partial(tell, "standardizing molecules"),
         helpers=means.helpers,
@@ -219,51 +220,6 @@ def build_from_rows(
     tell("joining feature spaces", 1, 1)
 
     book = EdgeBook()
-@dataclass(frozen=True)
-class Combined:
-    """Tables brought together: molecules and genes known, profiles complete, their tables' accounts filled.
-
-    ``known_genes`` is None where any gene may come.
-    """
-
-    molecules: Molecules
-    profiles: list[Aggregated]
-    gene_profiles: list[Aggregated]
-    gene_edges: list[GeneEdges]
-    known_genes: np.ndarray | None
-    warnings: list[str]
-
-
-def combine(rows: ContextRows, settings: BuildSettings, means: Means) -> Combined:
-    """Bring tables together; parameters and errors as for :func:`build_from_rows`."""
-    _check_space_names(rows)
-    gene_weights = [check_weights(table) for table in rows.gene_gene]
-    molecule_weights = [check_weights(table) for table in rows.molecule_gene]
-    molecules = identify(
-        rows,
-        settings.graph.identity,
-        tautomer=settings.graph.tautomer,
-        num_workers=means.num_workers,
-        progress=partial(means.progress, "standardizing molecules"),
-        helpers=means.helpers,
-        reuse=means.reuse,
-    )
-    warnings: list[str] = []
-    means.progress("joining feature spaces", 0, 1)
-    profiles = aggregate_spaces(_measured(rows, molecules), warnings)
-    known = closed_genes(rows.genes)
-    gene_profiles = aggregate_spaces(gene_measured(rows.gene_profiles, known), warnings)
-    gene_edges = [
-        *(gene_gene_edges(t, w, known) for t, w in zip(rows.gene_gene, gene_weights, strict=True)),
-        *(
-            molecule_gene_edges(t, molecules, w, known)
-            for t, w in zip(rows.molecule_gene, molecule_weights, strict=True)
-        ),
-    ]
-    means.progress("joining feature spaces", 1, 1)
-    return Combined(molecules, profiles, gene_profiles, gene_edges, known, warnings)
-
-
     for edges in (*gene_edges, *derived):
         edges.add_to(book, genes)
     places |= {space.name: np.searchsorted(genes, space.owners) for space in gene_profiles}
