@@ -146,6 +146,7 @@ def _sources() -> list[str]:
 setup(
     packages=[*find_packages(include=["infoalign_dgl", "infoalign_dgl.*"]), "infoalign_dgl.cli"],
     package_dir={"infoalign_dgl.cli": "cli"},
+    package_data={"infoalign_dgl.sources": ["registry.toml"]},
     ext_modules=[Extension("infoalign_dgl._native", _sources(), language="c++", optional=True)],
     cmdclass={"build_ext": BuildNative},
 )

@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "Simulate data, build, pretrain, embed and compare: a tour in minutes.",
     "doctor": "Say which versions, backends and devices work, and why not.",
     "embed": "Turn molecules into vectors with a pretrained run.",
+    "fetch": "Download public data sets and the authors' weights: checked, resumable, never twice.",
     "import-reference": "Make a run of weights that the published implementation trained.",
     "inspect": "Say what is in a context graph and what training will see of it.",
     "pretrain": "Pretrain the encoder on a context graph.",

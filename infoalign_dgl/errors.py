@@ -13,6 +13,10 @@ class SourceError(InfoAlignError):
     """An input file cannot be read as the table it should be."""
 
 
+class DownloadError(InfoAlignError):
+    """A data set cannot be downloaded, or what is there is not what it should be."""
+
+
 class GraphError(InfoAlignError):
     """A context graph cannot be built, or its folder is damaged or of another format version."""
 

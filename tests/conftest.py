@@ -33,3 +33,16 @@ def equations():
     sys.modules[spec.name] = module  # where its dataclass looks for itself
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def web():
+    """A web server on this machine that behaves well or badly: tests/sources/web_server.py."""
+    path = Path(__file__).parent / "sources" / "web_server.py"
+    spec = importlib.util.spec_from_file_location("web_server", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    served, end = module.start()
+    yield served
+    end()

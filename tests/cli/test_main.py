@@ -14,6 +14,7 @@ COMMANDS = [
     "demo",
     "doctor",
     "embed",
+    "fetch",
     "import-reference",
     "inspect",
     "pretrain",
