@@ -89,25 +89,37 @@ def similar_in_scope(
         If a name is of no feature space, or two are on nodes of different types.
     """
     scope = settings.scope[names]
-    for name in names.split("+"):
-        if name not in spaces:
-            raise SpecError(f"scope names feature space '{name}': {did_you_mean(name, spaces)}")
+    kind = scope_node_type(names, {name: part.node_type for name, part in spaces.items()})
     parts = [spaces[name] for name in names.split("+")]
-    kinds = sorted({part.node_type for part in parts})
-    if len(kinds) > 1:
-        raise SpecError(f"scope compares '{names}' as one, but they are on {' and '.join(kinds)}: split it")
     if scope == "none":
         blocks, rows = [], np.zeros((0, 1), np.float32)
     elif scope == "scaffold":
         blocks, rows = scaffold_blocks(smiles), parts[0].values
     else:
-        values = _side_by_side(parts, num_nodes[kinds[0]])
+        values = _side_by_side(parts, num_nodes[kind])
         blocks = kmeans_blocks(values) if scope == "kmeans" else [np.arange(len(values))]
         rows = centred_rows(values)
     edges, report = scoped_edges(
         rows, blocks, threshold=settings.threshold, sparsity=settings.sparsity, progress=progress
     )
-    return kinds[0], edges, {"scope": scope, **report}
+    return kind, edges, {"scope": scope, **report}
+
+
+def scope_node_type(names: str, node_types: Mapping[str, str]) -> str:
+    """Node type of the spaces that a scope names, joined by ``+``, given that of every space.
+
+    Raises
+    ------
+    SpecError
+        If a name is of no feature space, or two are on nodes of different types.
+    """
+    for name in names.split("+"):
+        if name not in node_types:
+            raise SpecError(f"scope names feature space '{name}': {did_you_mean(name, node_types)}")
+    kinds = sorted({node_types[name] for name in names.split("+")})
+    if len(kinds) > 1:
+        raise SpecError(f"scope compares '{names}' as one, but they are on {' and '.join(kinds)}: split it")
+    return kinds[0]
 
 
 def scaffold_blocks(smiles: Sequence[str]) -> list[np.ndarray]:

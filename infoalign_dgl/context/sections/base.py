@@ -124,6 +124,14 @@ class TableReader:
         """Names of the columns that match any of the patterns."""
         return select_columns(self.path, self.header, patterns)
 
+    def require(self, key: str, column: str) -> None:
+        """Raise a SpecError if there is no such column, naming the key that asks for it."""
+        if column not in self.header:
+            raise SpecError(
+                f"[[{self.section}]] '{self.table.file}' has {key} = '{column}', which is no column of that "
+                f"table: {did_you_mean(column, self.header)}"
+            )
+
     def read(
         self,
         keys: Sequence[str],
@@ -141,12 +149,7 @@ class TableReader:
         for key in ("where_not", *filters):
             asked |= {f"{key}.{column}": column for column in getattr(self.table, key)}
         for key, column in asked.items():
-            if column not in self.header:
-                raise SpecError(
-                    f"[[{self.section}]] '{self.table.file}' has {key} = '{column}', which is no column "
-                    f"of that "
-                    f"table: {did_you_mean(column, self.header)}"
-                )
+            self.require(key, column)
         numbers = [column for column in numbers if column not in asked.values()]
         texts = list(dict.fromkeys([*asked.values(), *text]))
         frame = read_table(self.path, text=texts, numbers=numbers, format=self.table.format)
@@ -180,9 +183,5 @@ def weight_column(reader: TableReader, weight: str | None) -> list[str]:
     """Return the column of weights, if the table has one: a list of one name or of none."""
     if weight is None:
         return []
-    if weight not in reader.header:
-        raise SpecError(
-            f"[[{reader.section}]] '{reader.table.file}' has weight = '{weight}', which is no column of that "
-            f"table: {did_you_mean(weight, reader.header)}"
-        )
+    reader.require("weight", weight)
     return [weight]
