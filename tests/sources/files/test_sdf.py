@@ -68,7 +68,7 @@ def test_broken_records_stay_rows_with_the_reason(tmp_path):
     records = path.read_text().split("$$$$\n")
     five_bonds = Chem.MolToMolBlock(Chem.MolFromSmiles("CC(C)(C)C")).replace("  1  2  1  0", "  1  2  3  0")
     records[1] = f"{five_bonds}> <ID>\nvalence\n\n"
-    records[2] = "cut\n  in the middle\n\n  3  2  0\n> <ID>\ncut\n\n"
+    records[2] = "> <a> title\n  cut in the middle\n\n  3  2  0\n> <ID>\ncut\n\n"
     records[3] = "> <not> a property but a title\n" + records[3].split("\n", 1)[1]
     records[4] = Chem.MolToMolBlock(Chem.Mol()) + "> <ID>\nempty\n\n> <activity>\nNA\n\n"
     path.write_text("$$$$\n".join(records[:5]))  # and no end of the last record
@@ -81,6 +81,7 @@ def test_broken_records_stay_rows_with_the_reason(tmp_path):
     )
     assert table["problem"][3] == "does not parse as mol block"
     assert table["problem"][5] == "has no atoms"
+    assert table["name"][3] == "> <a> title"
     assert table["name"][4] == "> <not> a property but a title"
 
 
