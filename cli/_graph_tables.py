@@ -31,6 +31,7 @@ def print_counts(graph: ContextGraph) -> None:
             if count
         ],
     )
+    _print_expected(graph)
     cuts = graph.schema.get("similarity", {})
     rows = []
     for space in graph.spaces.values():
@@ -44,11 +45,25 @@ def print_counts(graph: ContextGraph) -> None:
                 *_cuts(cut),
             )
         )
+    rows += [(names, "", "", "", *_cuts(cut)) for names, cut in cuts.items() if names not in graph.spaces]
     print_table(
         "Feature spaces",
         ["space", "on", "rows", "columns", "similar pairs", "cut", "edges", "cut"],
         rows,
     )
+
+
+def _print_expected(graph: ContextGraph) -> None:
+    """Print the counts that the spec expects beside those of the graph."""
+    from infoalign_dgl.context.expected import compare_expected
+
+    source, counts = compare_expected(graph)
+    if counts:
+        print_table(
+            f"Beside {source}; edges are connected pairs of nodes, of whatever type",
+            ["", "here", "expected", "difference"],
+            [(count.what, count.here, count.expected, count.here - count.expected) for count in counts],
+        )
 
 
 def _cuts(cut: dict[str, Any]) -> tuple[Any, ...]:

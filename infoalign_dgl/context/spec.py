@@ -2,8 +2,9 @@
 
 Sections, in the order in which tables are read (the first table that has a molecule decides which structure
 is kept): ``[[molecules]]``, ``[[crosswalks]]``, ``[[morphology]]``, ``[[expression]]``,
-``[[molecule_gene]]``, ``[[networks]]``; and ``[[gene_ids]]``, ``[[genes]]``, ``[[gene_morphology]]``,
-``[[gene_gene]]``, ``[similarity]``, ``[graph]``.
+``[[molecule_gene]]``, ``[[networks]]``; and ``[[gene_ids]]``, ``[[genes]]``, ``[[perturbations]]``,
+``[[gene_morphology]]``, ``[[gene_gene]]``, ``[reference_layout]``; and ``[similarity]``, ``[graph]``,
+``[expected]``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from infoalign_dgl.context.sections.genes import GeneIdTable, GeneTable
 from infoalign_dgl.context.sections.molecules import CrosswalkTable, MoleculeTable
 from infoalign_dgl.context.sections.morphology import GeneMorphologyTable, MorphologyTable
 from infoalign_dgl.context.sections.networks import GeneGeneTable, MoleculeGeneTable, NetworkTable
+from infoalign_dgl.context.sections.perturbations import PerturbationTable
 from infoalign_dgl.context.sections.reference_layout import ReferenceFolder
 from infoalign_dgl.errors import SpecError
 from infoalign_dgl.sources.tables import did_you_mean
@@ -98,6 +100,7 @@ class BuildSpec(BuildSettings):
     genes: list[GeneTable] = []
     morphology: list[MorphologyTable] = []
     expression: list[ExpressionTable] = []
+    perturbations: list[PerturbationTable] = []
     gene_morphology: list[GeneMorphologyTable] = []
     gene_gene: list[GeneGeneTable] = []
     molecule_gene: list[MoleculeGeneTable] = []
@@ -107,11 +110,13 @@ class BuildSpec(BuildSettings):
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
         named = [*self.molecules, *self.crosswalks]
-        names = [table.name for table in named]
+        reagents = [table.name for table in self.perturbations]
+        names = [table.name for table in named] + reagents
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(
-                f"two tables are named '{twice}': give each of [[molecules]] and [[crosswalks]] its own"
+                f"two tables are named '{twice}': give each of [[molecules]], [[crosswalks]] and "
+                f"[[perturbations]] its own"
             )
         with_ids = [table.name for table in named if table.id is not None]
         about: list[AboutMolecules | NetworkTable] = [*self.morphology, *self.expression]
@@ -120,6 +125,13 @@ class BuildSpec(BuildSettings):
                 near = did_you_mean(table.ids_of, with_ids)
                 raise ValueError(
                     f"'{table.file}' has ids_of = '{table.ids_of}', which names no table with ids: {near}"
+                )
+        for screen in self.gene_morphology:
+            if screen.ids_of is not None and screen.ids_of not in reagents:
+                near = did_you_mean(screen.ids_of, reagents)
+                raise ValueError(
+                    f"'{screen.file}' has ids_of = '{screen.ids_of}', which names no table of "
+                    f"[[perturbations]]: {near}"
                 )
         if not (named or about or self.molecule_gene or self.reference_layout):
             raise ValueError("no table has molecules: list at least one under [[molecules]]")

@@ -10,6 +10,7 @@ from infoalign_dgl.context.sections.genes import read_gene_ids, read_genes
 from infoalign_dgl.context.sections.molecules import read_molecules
 from infoalign_dgl.context.sections.morphology import read_gene_morphology, read_morphology
 from infoalign_dgl.context.sections.networks import read_gene_gene, read_molecule_gene, read_network
+from infoalign_dgl.context.sections.perturbations import GeneOf, read_perturbations
 from infoalign_dgl.sources.genes import GeneNames
 from infoalign_dgl.sources.reference_layout import read_reference_layout
 from infoalign_dgl.sources.rows import ContextRows
@@ -62,6 +63,8 @@ def read_spec_rows(
 
     names = GeneNames()
     accounts = each("gene_ids", lambda reader, table: read_gene_ids(reader, table, names))
+    genes_of: GeneOf = {}
+    accounts += each("perturbations", lambda reader, table: read_perturbations(reader, table, genes_of))
     molecules = each("molecules", read_molecules)
     crosswalks = each("crosswalks", lambda reader, table: read_molecules(reader, table, crosswalk=True))
     networks = each("networks", read_network)
@@ -74,7 +77,10 @@ def read_spec_rows(
             *each("morphology", read_morphology),
             *each("expression", lambda reader, table: read_expression(reader, table, names)),
         ],
-        gene_profiles=[*given.gene_profiles, *each("gene_morphology", read_gene_morphology)],
+        gene_profiles=[
+            *given.gene_profiles,
+            *each("gene_morphology", lambda reader, table: read_gene_morphology(reader, table, genes_of)),
+        ],
         gene_gene=[
             *given.gene_gene,
             *each("gene_gene", read_gene_gene),

@@ -16,6 +16,7 @@ CUT_ROWS = {  # tables that are not named here are taken whole
     "network/hetionet_GiG_2015.tsv.gz": 3000,
     "network/hetionet_CbG_binding.tsv.gz": 1000,
     "network/l1000_compound_regulates_gene.tsv.gz": 3000,
+    "network/l1000_gene_regulates_gene.tsv.gz": 3000,
 }
 PROFILES = {"jump": 167, "comas": 449 + 168, "cell_injury": 139, "cmea": 126}
 
@@ -57,10 +58,33 @@ def check(graph):
         assert np.isfinite(values).all()
         assert values.min() >= 0
         assert values.max() <= 1
-    for table in graph.report["tables"]:
-        assert table["used"] + sum(table["dropped"].values()) == table["rows"]
+    for kind in (("gene", name, "gene") for name in ("interacts", "covaries", "regulates")):
+        assert graph.num_edges[kind] > 0, kind
     assert graph.report["warnings"] == []
     assert graph.spaces["l1000"].dim == 978
+
+
+def account_for_every_row(graph, folder):
+    """Each table below the folder is in the report, with as many rows as pandas reads from its file."""
+    tables = {table["table"]: table for table in graph.report["tables"]}
+    assert len(tables) == len(graph.report["tables"])
+    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    assert set(tables) == set(files)
+    total = 0
+    for name, path in files.items():
+        rows = len(
+            pd.read_csv(path, sep="\t" if path.name.endswith((".tsv.gz", ".sif.gz")) else ",", dtype=str)
+        )
+        table = tables[name]
+        assert table["rows"] == rows, name
+        assert table["used"] + sum(table["dropped"].values()) == rows, name
+        assert all(len(listed) == min(table["dropped"][why], 1000) for why, listed in table["listed"].items())
+        total += rows
+    assert sum(table["used"] + sum(table["dropped"].values()) for table in tables.values()) == total
+
+
+def test_every_table_and_row_is_accounted_for(graph, cut):
+    account_for_every_row(graph, cut)
 
 
 def test_the_cut_builds_with_similarity_in_every_space(graph):
@@ -102,6 +126,7 @@ def test_all_public_data(data_root, request):
     spec = request.config.rootpath / "examples" / "public.toml"
     graph = build_context_graph(spec, data_root=data_root / "context")
     check(graph)
+    account_for_every_row(graph, data_root / "context")
     molecules = graph.nodes["molecule"]
     assert molecules["sources"].str.split(";").apply(lambda names: "jump" in names).sum() == 116_661
     assert len(molecules) >= 117_600

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from infoalign_dgl import _spill
 from infoalign_dgl.context.sections.base import Loaded, Table, TableReader, references
+from infoalign_dgl.context.sections.perturbations import reagent_genes
 from infoalign_dgl.context.sections.profiles import (
     AgainstControls,
     MoleculeProfiles,
@@ -19,6 +20,9 @@ from infoalign_dgl.context.sections.profiles import (
 )
 from infoalign_dgl.errors import SpecError
 from infoalign_dgl.sources.rows import GeneProfileRows, ProfileRows
+
+if TYPE_CHECKING:
+    from infoalign_dgl.context.sections.perturbations import GeneOf
 
 COMPARTMENTS = ("Cells_", "Cytoplasm_", "Nuclei_", "Image_")  # what pycytominer takes for features
 _NOT_MEASURED = ("Image_Metadata_",)
@@ -36,10 +40,24 @@ class MorphologyTable(MoleculeProfiles, AgainstControls):
 
 
 class GeneMorphologyTable(Profiles, AgainstControls, Table):
-    """Morphology profiles of genetic perturbations, which gene nodes carry; ``features`` as for molecules."""
+    """Morphology profiles of genetic perturbations, which gene nodes carry; ``features`` as for molecules.
 
-    gene: str
+    Each row's gene is in the column ``gene``, or is that of the reagent ``id`` in the table ``ids_of``.
+    """
+
+    gene: str | None = None
+    id: str | None = None
+    ids_of: str | None = None
     features: Patterns | None = None
+
+    @model_validator(mode="after")
+    def _one_gene(self) -> Self:
+        if (self.gene is None) == (self.id is None) or (self.id is None) != (self.ids_of is None):
+            raise ValueError(
+                "give 'gene', the column of Entrez ids, or 'id' and 'ids_of', the column of reagents and the "
+                "name of the [[perturbations]] table that has their genes"
+            )
+        return self
 
 
 def read_morphology(reader: TableReader, table: MorphologyTable) -> ProfileRows:
@@ -59,11 +77,20 @@ def read_morphology(reader: TableReader, table: MorphologyTable) -> ProfileRows:
     )
 
 
-def read_gene_morphology(reader: TableReader, table: GeneMorphologyTable) -> GeneProfileRows:
-    """Read profiles of genetic perturbations."""
-    loaded, columns, values = _read(reader, table, ["gene", "plate"])
-    genes = loaded.genes(table.gene)
-    return GeneProfileRows(loaded.account, table.space, columns, values, genes, loaded.numbers, table.rules())
+def read_gene_morphology(
+    reader: TableReader, table: GeneMorphologyTable, genes_of: GeneOf
+) -> GeneProfileRows:
+    """Read profiles of genetic perturbations; rows of reagents without a gene are counted as dropped."""
+    loaded, columns, values = _read(reader, table, ["gene", "id", "plate"])
+    numbers = loaded.numbers
+    if table.gene is not None:
+        genes = loaded.genes(table.gene)
+    else:
+        genes = reagent_genes(loaded, str(table.id), genes_of[str(table.ids_of)])
+        keep = np.array([gene is not None for gene in genes], bool)
+        genes = [gene for gene in genes if gene is not None]
+        values, numbers = _spill.take_rows(values, keep), numbers[keep]
+    return GeneProfileRows(loaded.account, table.space, columns, values, genes, numbers, table.rules())
 
 
 def _read(
