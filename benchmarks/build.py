@@ -15,31 +15,18 @@ Run it with::
 from __future__ import annotations
 
 import gzip
-import hashlib
 import resource
 import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
-import pandas as pd
+from _build_floors import floors, timed
 from _harness import Ratio, Report, Section, Timing, data_root_option, machine_options
 from _machine import limit_threads
-from rdkit import rdBase
-
-from infoalign_dgl.context import EDGE_TYPES, ContextGraph
-from infoalign_dgl.context.build import Means, build_to_folder
-from infoalign_dgl.context.spec import read_spec
-from infoalign_dgl.context.update import update_graph
-from infoalign_dgl.molecules._workers import map_chunks
-from infoalign_dgl.molecules.parsing import parse_structure
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SPEC = Path(__file__).resolve().parents[1] / "examples" / "public.toml"
 COMPOUNDS = "molecules/jump_compounds.csv.gz"
@@ -66,56 +53,6 @@ class Stages:
             self._stage = ""
 
 
-def timed(run: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
-    run()
-    return time.perf_counter() - begin
-
-
-def parse(kind: str, texts: list[str]) -> int:
-    with rdBase.BlockLogs():
-        return sum(parse_structure(text, kind)[0] is not None for text in texts)
-
-
-def parse_smiles(texts: list[str]) -> int:
-    return parse("smiles", texts)
-
-
-def parse_inchi(texts: list[str]) -> int:
-    return parse("inchi", texts)
-
-
-def floors(data: Path, folder: Path, workers: int) -> dict[str, float]:
-    """Seconds of what each stage cannot do without, from the content of the folder that was built."""
-    spec = read_spec(SPEC)
-    files = {table.file for name in type(spec).model_fields for table in _tables(getattr(spec, name))}
-    structures = pd.read_parquet(folder / "reuse" / "structures.parquet")
-    texts = {
-        kind: structures.loc[structures["kind"] == kind, "text"].tolist() for kind in ("smiles", "inchi")
-    }
-    smiles = pd.read_parquet(folder / "nodes" / "molecule.parquet")["smiles"].tolist()
-
-    def read_structures() -> None:
-        map_chunks(parse_smiles, texts["smiles"], num_workers=workers)
-        map_chunks(parse_inchi, texts["inchi"], num_workers=workers)
-
-    def sums() -> None:
-        for path in folder.rglob("*.*"):
-            with path.open("rb") as stream:
-                hashlib.file_digest(stream, "sha256")
-
-    return {
-        "reading tables": timed(lambda: [gzip.decompress((data / file).read_bytes()) for file in files]),
-        "standardizing molecules": timed(read_structures),
-        "fingerprints": timed(lambda: map_chunks(parse_smiles, smiles, num_workers=workers)),
-        "writing files": timed(sums),
-    }
-
-
-def _tables(section: Any) -> list[Any]:
-    return section if isinstance(section, list) else []
-
-
 def without_some(data: Path, target: Path, count: int) -> Path:
     """A data root like ``data``, without the last compounds of the JUMP table."""
     shutil.copytree(data, target, copy_function=lambda source, name: Path(name).symlink_to(source))
@@ -127,6 +64,8 @@ def without_some(data: Path, target: Path, count: int) -> Path:
 
 def first_difference(one: Path, other: Path) -> str | None:
     """Name a file in which two graph folders differ; DGL never has the same bytes, so its edges count."""
+    from infoalign_dgl.context import EDGE_TYPES, ContextGraph
+
     sums = [dict(reversed(line.split("  ")) for line in (p / "SHA256SUMS").read_text().splitlines())
             for p in (one, other)]  # fmt: skip
     for name in sorted(sums[0].keys() | sums[1].keys()):
@@ -144,10 +83,6 @@ def timing(name: str, seconds: float, note: str = "") -> Timing:
     return Timing(name, note, 0.0, [seconds], 1, 1.0, {})
 
 
-def gib(who: int) -> float:
-    return resource.getrusage(who).ru_maxrss / 2**20
-
-
 @click.command(context_settings={"show_default": True})
 @data_root_option
 @click.option("--new", type=click.IntRange(1), default=1_000, help="Compounds that the update brings.")
@@ -157,6 +92,9 @@ def main(data_root: Path | None, new: int, threads: int, json_file: Path | None)
     if data_root is None:
         raise click.UsageError("--data-root, or INFOALIGN_DATA, must name the folder that holds context/")
     limit_threads(threads)
+    from infoalign_dgl.context.build import Means, build_to_folder
+    from infoalign_dgl.context.update import update_graph
+
     data = data_root.absolute() / "context"
     report = Report("build", {"spec": SPEC.name, "new": new}, threads, json_file)
     with tempfile.TemporaryDirectory(prefix="infoalign-build-") as made:
@@ -165,8 +103,8 @@ def main(data_root: Path | None, new: int, threads: int, json_file: Path | None)
         means = Means(num_workers=threads, progress=stages)
         total = timed(lambda: build_to_folder(SPEC, folder / "all", data_root=data, means=means))
         stages.close()
-        peak, workers_peak = gib(resource.RUSAGE_SELF), gib(resource.RUSAGE_CHILDREN)
-        least = floors(data, folder / "all", threads)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        least = floors(SPEC, data, folder / "all", threads)
 
         section = Section("Stages of a build of the public graph, with their floors", BUILD)
         section.full_size = threads == 2
@@ -182,8 +120,8 @@ def main(data_root: Path | None, new: int, threads: int, json_file: Path | None)
                 Ratio("build / 3 minutes", BUILD, LIMIT, at_most=1),
             ]
         )
-        section.figures |= {"floors": least, "peak_gib": peak, "largest_worker_gib": workers_peak}
-        section.notes.append(f"peak memory {peak:.2f} GiB, and {workers_peak:.2f} GiB of the largest worker")
+        section.figures |= {"floors": least, "peak_gib": peak}
+        section.notes.append(f"peak memory {peak:.2f} GiB, that of worker processes not counted")
         report.add(section)
 
         fewer = without_some(data, folder / "fewer", new)
