@@ -173,7 +173,9 @@ def test_an_h5ad_is_a_table_of_profiles(tmp_path):
         for name, index in {"obs": ["w1", "w2", "w3", "w4"], "var": ["Cells_a", "Nuclei_b", "other"]}.items():
             frame = file.create_group(name)
             frame.attrs["_index"] = "_index"
-            frame.attrs["column-order"] = np.array(["smiles"] if name == "obs" else [], dtype=h5py.string_dtype())
+            frame.attrs["column-order"] = np.array(
+                ["smiles"] if name == "obs" else [], dtype=h5py.string_dtype()
+            )
             frame["_index"] = np.array(index, dtype=object)
         file["obs/smiles"] = np.array(["CCO", "C", "nan", "CCN"], dtype=object)
     table = {"file": "x.h5ad", "space": "cp", "smiles": "smiles", "features": ["Cells_*", "Nuclei_*"]}
