@@ -42,7 +42,7 @@ class ExpressionTable(MoleculeProfiles):
         if self.orientation == "genes-as-columns":
             if self.gene is not None:
                 raise ValueError("'gene', the column that names a row's gene, is for 'genes-as-rows'")
-            return AboutMolecules._one_reference(self)  # type: ignore[operator,no-any-return]
+            return AboutMolecules._one_reference(self)  # type: ignore[operator]
         if self.gene is None or self.ids_of is None:
             raise ValueError(
                 "'genes-as-rows' needs 'gene', the column that names a row's gene, and 'ids_of', the name of "
