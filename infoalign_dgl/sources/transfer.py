@@ -171,8 +171,7 @@ class _Resuming:
                 old.unlink()
             raise _Temporary("the file there is another one than what came before")
         part = self._part(version)
-        length = response.headers.get("Content-Length")
-        total = None if length is None else int(length) + (have if resumed else 0)
+        total = _total(response.headers, resumed=resumed)
         self._refuse_early(part, total, have if resumed else 0)
         done = self._write(response, part, have if resumed else 0, total)
         if total is not None and done != total:
@@ -223,6 +222,14 @@ def _version(headers: Mapping[str, str]) -> str:
     """Twelve characters for the version that the server says it sends."""
     told = headers.get("ETag") or headers.get("Last-Modified")
     return hashlib.sha256(told.encode()).hexdigest()[:12] if told else _NO_VERSION
+
+
+def _total(headers: Mapping[str, str], *, resumed: bool) -> int | None:
+    """Bytes of the whole file; a server may send less of it at a time than what was asked for."""
+    told = (
+        headers.get("Content-Range", "").rpartition("/")[2] if resumed else headers.get("Content-Length", "")
+    )
+    return int(told) if told.isdigit() else None
 
 
 def _starts_at(headers: Mapping[str, str], first: int) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
+
+from infoalign_dgl.cli.main import cli
+from infoalign_dgl.errors import DownloadError
 
 CONTENT = bytes(range(256)) * 400
 
@@ -39,17 +42,18 @@ files = [{{ path = "large.parquet", urls = ["{web.url("404", "large.parquet")}"]
 
 @pytest.fixture
 def call(registry, tmp_path):
-    def run(*args, **environment):
-        command = [sys.executable, "-m", "infoalign_dgl.cli", "fetch", "--registry", registry, *args]
-        env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), **environment}
-        return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    def run(*args):
+        command = ["fetch", "--registry", registry, *args]
+        return CliRunner().invoke(
+            cli, list(map(str, command)), env={"XDG_CACHE_HOME": str(tmp_path / "cache")}
+        )
 
     return run
 
 
 def test_it_says_the_licence_then_downloads_then_says_where(call, web, tmp_path):
     first = call("network", "--to", tmp_path / "data")
-    assert first.returncode == 0, first.stderr
+    assert first.exit_code == 0, first.stderr
     folder = tmp_path / "data" / "network"
     assert first.stdout == f"network: 2 files in {folder}, 2 downloaded now, all checked\n"
     told = first.stderr.splitlines()
@@ -64,7 +68,7 @@ def test_it_says_the_licence_then_downloads_then_says_where(call, web, tmp_path)
     before = len(web.requests)
     again = call("network", "--to", tmp_path / "data", "--json")
     assert json.loads(again.stdout)["network"]["downloaded"] == []
-    assert call("network", "--to", tmp_path / "data", "--offline").returncode == 0
+    assert call("network", "--to", tmp_path / "data", "--offline").exit_code == 0
     assert len(web.requests) == before
 
 
@@ -81,12 +85,13 @@ def test_the_list_says_what_is_here(call, tmp_path):
 
 
 def test_without_a_folder_it_goes_to_the_users_cache(call, tmp_path):
-    assert call("network").returncode == 0
+    assert call("network").exit_code == 0
     assert (tmp_path / "cache" / "infoalign-dgl" / "network" / "edges.sif").is_file()
 
 
-def test_one_that_fails_does_not_keep_the_others_back(call, tmp_path):
-    finished = call("large", "network", "--to", tmp_path)
+def test_one_that_fails_does_not_keep_the_others_back(registry, tmp_path):
+    command = [sys.executable, "-m", "infoalign_dgl.cli", "fetch", "--registry", registry, "--to", tmp_path]
+    finished = subprocess.run([*command, "large", "network"], capture_output=True, text=True, check=False)
     assert finished.returncode == 1
     assert "network: 2 files" in finished.stdout
     errors = [line for line in finished.stderr.splitlines() if line.startswith("Error: ")]
@@ -98,8 +103,8 @@ def test_one_that_fails_does_not_keep_the_others_back(call, tmp_path):
 
 def test_offline_fails_without_asking(call, web, tmp_path):
     finished = call("network", "--to", tmp_path, "--offline")
-    assert finished.returncode == 1
-    assert "no connection may be opened" in finished.stderr
+    assert isinstance(finished.exception, DownloadError)
+    assert "no connection may be opened" in str(finished.exception)
     assert web.requests == []
 
 
@@ -114,13 +119,12 @@ def test_offline_fails_without_asking(call, web, tmp_path):
 )
 def test_wrong_use(call, args, code, said):
     finished = call(*args)
-    assert finished.returncode == code
-    assert said in finished.stderr
+    assert finished.exit_code == code
+    assert said in finished.stderr + str(finished.exception)
 
 
 def test_the_built_in_registry_can_be_listed():
-    command = [sys.executable, "-m", "infoalign_dgl.cli", "fetch", "--list", "--json"]
-    shown = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    shown = json.loads(CliRunner().invoke(cli, ["fetch", "--list", "--json"]).stdout)
     sizes = {row["name"]: row["size"] for row in shown}
     assert sizes["hetionet"] == "14.9 MB"
     assert sizes["bray"] == "not known"

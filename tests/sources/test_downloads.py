@@ -47,7 +47,17 @@ def left(root):
 
 @pytest.mark.parametrize(
     "behaviour",
-    ["good", "truncate-once", "stall-once", "500-once", "ignore-range", "no-version", "truncate", "gzip"],
+    [
+        "good",
+        "truncate-once",
+        "stall-once",
+        "500-once",
+        "ignore-range",
+        "no-version",
+        "truncate",
+        "gzip",
+        "little-by-little",
+    ],
 )
 @pytest.mark.parametrize("known", [{}, {"sha256": SHA256, "size": len(CONTENT)}])
 def test_the_file_comes_whole_whatever_happens_on_the_way(served, tmp_path, behaviour, known):
@@ -426,7 +436,7 @@ class TestHub:
             "tags": [],
             "siblings": siblings,
         }
-        web.files["datasets/them/Data?blobs=true"] = json.dumps(info | {"downloads": 0, "likes": 0}).encode()
+        web.files["datasets/them/Data"] = json.dumps(info | {"downloads": 0, "likes": 0}).encode()
         for name, content in (("structure.csv", small), ("GE_feature.npz", CONTENT)):
             web.files[f"them/Data/resolve/{revision}/pretrain_raw/{name}"] = content
         return web

@@ -37,7 +37,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        behaviour, _, name = self.path.lstrip("/").partition("/")
+        path, _, query = self.path.partition("?")
+        behaviour, _, name = path.lstrip("/").partition("/")
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         first = int(asked[1]) if asked else 0
         self.web.requests.append((behaviour, name, first))
@@ -46,7 +47,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.refuse(int(behaviour))
         elif behaviour == "500-once" and turn == 1:
             self.refuse(500)
-        elif name not in self.web.files:
+        elif name not in self.web.files or query.lower() not in {"", "blobs=true"}:  # as the hub is asked
             self.refuse(404)
         else:
             self.serve(behaviour, turn, self.web.files[name], first)
@@ -67,17 +68,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        body = content[first:]
+        body = (
+            content[first : first + 50_000] if behaviour == "little-by-little" and first else content[first:]
+        )
         self.send_response(206 if first else 200)
         if first:
-            self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+            self.send_header("Content-Range", f"bytes {first}-{first + len(body) - 1}/{len(content)}")
         self.send_header("Content-Length", str(len(body)))
         if behaviour == "gzip":
             self.send_header("Content-Encoding", "gzip")
         if behaviour != "no-version":
             self.send_header("ETag", f'"{hashlib.md5(content).hexdigest()}"')
         self.end_headers()
-        if behaviour == "truncate" or (behaviour in {"truncate-once", "no-version"} and turn == 1):
+        if behaviour == "truncate" or (
+            behaviour in {"truncate-once", "no-version", "little-by-little"} and turn == 1
+        ):
             body = body[: (len(body) + 1) // 2]
             self.close_connection = True
         if behaviour == "stall" or (behaviour == "stall-once" and turn == 1):
