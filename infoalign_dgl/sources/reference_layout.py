@@ -123,7 +123,7 @@ def _profile_table(
     table = read_table(folder / f"{name}.csv.gz", text=["mol_id"])
     values = _matrix(folder, name, len(table))
     if node_type == "morphology":
-        columns = [f"{space}_{i}" for i in range(values.shape[1])]
+        columns = _numbered(space, values.shape[1])
     else:
         columns = _expression_columns(folder, values.shape[1])
     account = TableAccount(f"{name}.csv.gz", node_type, len(table))
@@ -137,6 +137,12 @@ def _profile_table(
         number_rows(len(table)),
         rules=SpaceRules(aggregate="keep"),
     )
+
+
+def _numbered(space: str, width: int) -> list[str]:
+    """Names of a matrix's columns, in their order when sorted as text too."""
+    digits = len(str(width - 1))
+    return [f"{space}_{i:0{digits}}" for i in range(width)]
 
 
 def _expression_columns(folder: Path, width: int) -> list[str]:
@@ -163,7 +169,7 @@ def _gene_table(folder: Path, name: str, space: str) -> tuple[GeneProfileRows, G
     file = f"{name}.csv.gz"
     table = read_table(folder / file, text=["ncbi_gene_id", "mol_id"])
     values = _matrix(folder, name, len(table))
-    columns = [f"{space}_{i}" for i in range(values.shape[1])]
+    columns = _numbered(space, values.shape[1])
     genes = [normalize_entrez(value) for value in table["ncbi_gene_id"]]
     numbers = number_rows(len(table))
     profiles = GeneProfileRows(
