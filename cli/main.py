@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 # One file per command; the help line stands here so that `--help` needs to import none of them.
 COMMANDS = {
     "build-graph": "Build a context graph from tables.",
+    "check": "Say all that is wrong with a spec and its tables, without building.",
     "demo": "Simulate data, build, pretrain, embed and compare: a tour in minutes.",
     "doctor": "Say which versions, backends and devices work, and why not.",
     "embed": "Turn molecules into vectors with a pretrained run.",
     "fetch": "Download public data sets and the authors' weights: checked, resumable, never twice.",
     "import-reference": "Make a run of weights that the published implementation trained.",
+    "init-spec": "Look at tables and write a spec with what is recognized, and why.",
     "inspect": "Say what is in a context graph and what training will see of it.",
     "pretrain": "Pretrain the encoder on a context graph.",
     "update-graph": "Build a context graph again from more tables, computing only what changed.",

@@ -13,6 +13,7 @@ import pandas as pd
 from infoalign_dgl import _spill
 from infoalign_dgl.context.edges import EdgeBook, centred_rows, check_weights, similarity_edges
 from infoalign_dgl.context.gene_edges import (
+    GeneEdges,
     closed_genes,
     expression_edges,
     gene_gene_edges,
@@ -187,38 +188,14 @@ def build_from_rows(
     GraphError
         If no molecule remains, or profiles of two kinds claim one feature space.
     """
-    _check_space_names(rows)
     settings = BuildSettings() if settings is None else settings
     means = Means() if means is None else means
-    tell = means.progress
-    gene_weights = [check_weights(table) for table in rows.gene_gene]
-    molecule_weights = [check_weights(table) for table in rows.molecule_gene]
-    molecules = identify(
-        rows,
-        settings.graph.identity,
-        tautomer=settings.graph.tautomer,
-        num_workers=means.num_workers,
-        progress=partial(tell, "standardizing molecules"),
-        helpers=means.helpers,
-        reuse=means.reuse,
-    )
-    warnings: list[str] = []
-    tell("joining feature spaces", 0, 1)
-    profiles = aggregate_spaces(_measured(rows, molecules), warnings)
-    known = closed_genes(rows.genes)
-    gene_profiles = aggregate_spaces(gene_measured(rows.gene_profiles, known), warnings)
-    gene_edges = [
-        *(gene_gene_edges(t, w, known) for t, w in zip(rows.gene_gene, gene_weights, strict=True)),
-        *(
-            molecule_gene_edges(t, molecules, w, known)
-            for t, w in zip(rows.molecule_gene, molecule_weights, strict=True)
-        ),
-    ]
+    combined = combine(rows, settings, means)
+    molecules, profiles, gene_profiles = combined.molecules, combined.profiles, combined.gene_profiles
+    gene_edges, known, warnings = combined.gene_edges, combined.known_genes, combined.warnings
     derived, cuts = expression_edges(profiles, settings.graph.regulates_top, known)
     genes = gene_ids([*gene_edges, *derived], gene_profiles, known)
     nodes, profiles, places = _node_tables(rows, molecules, profiles, genes)
-    tell("joining feature spaces", 1, 1)
-
     book = EdgeBook()
     for edges in (*gene_edges, *derived):
         edges.add_to(book, genes)
@@ -240,6 +217,51 @@ def build_from_rows(
     graph = ContextGraph.from_edges(edges_by_type, nodes, spaces, schema, report)
     graph.reuse = means.reuse
     return graph
+
+
+@dataclass(frozen=True)
+class Combined:
+    """Tables brought together: molecules and genes known, profiles complete, their tables' accounts filled.
+
+    ``known_genes`` is None where any gene may come.
+    """
+
+    molecules: Molecules
+    profiles: list[Aggregated]
+    gene_profiles: list[Aggregated]
+    gene_edges: list[GeneEdges]
+    known_genes: np.ndarray | None
+    warnings: list[str]
+
+
+def combine(rows: ContextRows, settings: BuildSettings, means: Means) -> Combined:
+    """Bring tables together; parameters and errors as for :func:`build_from_rows`."""
+    _check_space_names(rows)
+    gene_weights = [check_weights(table) for table in rows.gene_gene]
+    molecule_weights = [check_weights(table) for table in rows.molecule_gene]
+    molecules = identify(
+        rows,
+        settings.graph.identity,
+        tautomer=settings.graph.tautomer,
+        num_workers=means.num_workers,
+        progress=partial(means.progress, "standardizing molecules"),
+        helpers=means.helpers,
+        reuse=means.reuse,
+    )
+    warnings: list[str] = []
+    means.progress("joining feature spaces", 0, 1)
+    profiles = aggregate_spaces(_measured(rows, molecules), warnings)
+    known = closed_genes(rows.genes)
+    gene_profiles = aggregate_spaces(gene_measured(rows.gene_profiles, known), warnings)
+    gene_edges = [
+        *(gene_gene_edges(t, w, known) for t, w in zip(rows.gene_gene, gene_weights, strict=True)),
+        *(
+            molecule_gene_edges(t, molecules, w, known)
+            for t, w in zip(rows.molecule_gene, molecule_weights, strict=True)
+        ),
+    ]
+    means.progress("joining feature spaces", 1, 1)
+    return Combined(molecules, profiles, gene_profiles, gene_edges, known, warnings)
 
 
 def _simulated_size(spec: str) -> int:
@@ -287,7 +309,8 @@ def _measured(rows: ContextRows, molecules: Molecules) -> list[Measured]:
 
 def _node_tables(
     rows: ContextRows, molecules: Molecules, profiles: list[Aggregated], genes: np.ndarray
-) -> dict[str, pd.DataFrame]:
+) -> tuple[dict[str, pd.DataFrame], list[Aggregated], dict[str, np.ndarray]]:
+    """Node tables; the profiles, repeated where several nodes carry one; each space's nodes, by local id."""
     symbols = dict(rows.symbols)
     for table in rows.genes:
         symbols.update((g, s) for g, s in zip(table.genes, table.symbols, strict=True) if g and s)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -25,6 +25,11 @@ from infoalign_dgl.context.sections.perturbations import PerturbationTable
 from infoalign_dgl.context.sections.reference_layout import ReferenceFolder
 from infoalign_dgl.errors import SpecError
 from infoalign_dgl.sources.tables import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic_core import ErrorDetails
 
 Scope = Literal["scaffold", "kmeans", "whole", "none"]
 
@@ -67,6 +72,7 @@ class GraphSettings(Strict):
     """
 
     identity: Literal["block", "full"] = "block"
+    tautomer: bool = False
     regulates_top: Annotated[float, Field(ge=0, le=1)] = 0.01
     float16: bool = False
 
@@ -74,7 +80,6 @@ class GraphSettings(Strict):
 class Expected(Strict):
     """Counts to print beside those of the graph: nodes by type, and pairs of nodes that edges connect."""
 
-    tautomer: bool = False
     source: str
     molecule: int | None = None
     gene: int | None = None
@@ -108,14 +113,27 @@ class BuildSpec(BuildSettings):
     reference_layout: ReferenceFolder | None = None
 
     @model_validator(mode="after")
-    def _names_agree(self) -> Self:
+    def _tables_agree(self) -> Self:
+        first = next(self.disagreements(), None)
+        if first is not None:
+            raise ValueError(first)
+        about = (*self.molecules, *self.crosswalks, *self.morphology, *self.expression, *self.molecule_gene)
+        if not (about or self.reference_layout):
+            raise ValueError("no table has molecules: list at least one under [[molecules]]")
+        return self
+
+    def disagreements(self) -> Iterator[str]:
+        """Say in a sentence each where tables contradict one another."""
+        yield from self._wrong_names()
+        yield from self._wrong_spaces()
+
+    def _wrong_names(self) -> Iterator[str]:
         named = [*self.molecules, *self.crosswalks]
         reagents = [table.name for table in self.perturbations]
         names = [table.name for table in named] + reagents
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(
-                f"two tables are named '{twice}': give each of [[molecules]], [[crosswalks]] and "
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield (
+                f"two tables are named '{name}': give each of [[molecules]], [[crosswalks]] and "
                 f"[[perturbations]] its own"
             )
         with_ids = [table.name for table in named if table.id is not None]
@@ -123,47 +141,34 @@ class BuildSpec(BuildSettings):
         for table in (*about, *self.molecule_gene, *self.networks):
             if table.ids_of is not None and table.ids_of not in with_ids:
                 near = did_you_mean(table.ids_of, with_ids)
-                raise ValueError(
-                    f"'{table.file}' has ids_of = '{table.ids_of}', which names no table with ids: {near}"
-                )
+                yield f"'{table.file}' has ids_of = '{table.ids_of}', which names no table with ids: {near}"
         for screen in self.gene_morphology:
             if screen.ids_of is not None and screen.ids_of not in reagents:
                 near = did_you_mean(screen.ids_of, reagents)
-                raise ValueError(
+                yield (
                     f"'{screen.file}' has ids_of = '{screen.ids_of}', which names no table of "
                     f"[[perturbations]]: {near}"
                 )
-        if not (named or about or self.molecule_gene or self.reference_layout):
-            raise ValueError("no table has molecules: list at least one under [[molecules]]")
-        return self
 
-    @model_validator(mode="after")
-    def _spaces_agree(self) -> Self:
+    def _wrong_spaces(self) -> Iterator[str]:
         kinds: dict[str, str] = {}
+        said: dict[tuple[str, str], tuple[object, str]] = {}
         for kind in ("morphology", "expression", "gene_morphology"):
             for table in getattr(self, kind):
                 if kinds.setdefault(table.space, kind) != kind:
-                    raise ValueError(
+                    yield (
                         f"space '{table.space}' is in [[{kinds[table.space]}]] and in [[{kind}]]: use two "
                         f"names"
                     )
-        return self
-
-    @model_validator(mode="after")
-    def _space_rules_agree(self) -> Self:
-        said: dict[tuple[str, str], tuple[object, str]] = {}
-        for section in ("morphology", "expression", "gene_morphology"):
-            for table in getattr(self, section):
                 for rule, value in vars(table.rules()).items():
                     if value is None:
                         continue
                     other, file = said.setdefault((table.space, rule), (value, table.file))
                     if other != value:
-                        raise ValueError(
+                        yield (
                             f"'{file}' and '{table.file}' are of space '{table.space}' and differ in {rule}: "
                             f"give it once, or use two spaces"
                         )
-        return self
 
 
 def read_spec(path: str | Path) -> BuildSpec:
@@ -184,9 +189,25 @@ def read_spec(path: str | Path) -> BuildSpec:
         If the file is missing or is not TOML, or naming the table and key that is unknown, missing or wrong,
         with the nearest known key.
     """
-    path = Path(path)
+    content = read_toml(Path(path))
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return BuildSpec.model_validate(content)
+    except ValidationError as error:
+        # An unknown key comes before a missing one: it is most often the same key, misspelt.
+        complaints = sorted(error.errors(include_url=False), key=lambda c: c["type"] != "extra_forbidden")
+        raise SpecError(f"'{path}': {explain(complaints[0], content)}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    SpecError
+        If the file is missing, cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SpecError(
             f"'{path}' does not exist: give a TOML file, reference:DIR, or simulated[:N]"
@@ -195,28 +216,22 @@ def read_spec(path: str | Path) -> BuildSpec:
         raise SpecError(f"'{path}' cannot be read ({error}): give a TOML file") from error
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"'{path}' is not TOML ({error}): correct that place") from error
-    try:
-        return BuildSpec.model_validate(content)
-    except ValidationError as error:
-        raise SpecError(f"'{path}': {_explain(error, content)}") from error
 
 
-def _explain(error: ValidationError, content: dict[str, Any]) -> str:
-    """Put one of pydantic's complaints into a sentence: the table, the key and the nearest known key.
-
-    An unknown key comes before a missing one: it is most often the same key, misspelt.
-    """
-    complaints = error.errors(include_url=False)
-    first = min(complaints, key=lambda complaint: complaint["type"] != "extra_forbidden")
-    where, key = _place(first["loc"], content)
-    if first["type"] == "extra_forbidden":
-        return f"{where} has no key '{key}': {did_you_mean(key, _known_keys(first['loc']))}"
-    if first["type"] == "missing":
+def explain(complaint: ErrorDetails, content: dict[str, Any]) -> str:
+    """Put one of pydantic's complaints into a sentence: the table, the key and the nearest known key."""
+    where, key = _place(complaint["loc"], content)
+    if complaint["type"] == "extra_forbidden":
+        return f"{where} has no key '{key}': {did_you_mean(key, _known_keys(complaint['loc']))}"
+    if complaint["type"] == "missing":
         return f"{where} lacks the key '{key}': add it"
-    if first["type"] == "value_error":
+    if complaint["type"] == "value_error":
         place = where if not key else f"{where} key '{key}'"
-        return f"{place}: {first['ctx']['error']}"
-    return f"{where} key '{key}' is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+        return f"{place}: {complaint['ctx']['error']}"
+    if complaint["type"] == "list_type" and len(complaint["loc"]) == 1:
+        return f"the spec has '{key}' as one: write [[{key}]] above each table of that kind"
+    message = complaint["msg"]
+    return f"{where} key '{key}' is {complaint['input']!r}: {message[0].lower()}{message[1:]}"
 
 
 def _place(location: tuple[int | str, ...], content: dict[str, Any]) -> tuple[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from infoalign_dgl.context.sections.base import TableReader
 from infoalign_dgl.context.sections.expression import read_expression
@@ -19,11 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from infoalign_dgl.context.sections.base import Table
     from infoalign_dgl.context.spec import BuildSpec
+
+    ReadOne = Callable[[str, Table, Callable[[TableReader], Any]], list[Any]]
 
 
 def read_spec_rows(
-    spec: BuildSpec, data_root: Path, *, progress: Callable[[int, int], None] | None = None
+    spec: BuildSpec,
+    data_root: Path,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    read_one: ReadOne | None = None,
 ) -> ContextRows:
     """Read every table of a spec.
 
@@ -35,6 +43,9 @@ def read_spec_rows(
         Where the spec's paths start.
     progress : callable, optional
         Called with (tables read, tables).
+    read_one : callable, optional
+        Called with (section, table, read) for each table: gives ``read`` the table's reader and returns a
+        list of what that returned, or of nothing to go on without the table.
 
     Returns
     -------
@@ -51,11 +62,14 @@ def read_spec_rows(
     total = sum(len(tables) for tables in sections.values() if isinstance(tables, list))
     done = 0
 
+    def simply(section: str, table: Table, read: Callable[[TableReader], Any]) -> list[Any]:
+        return [read(TableReader(section, table, data_root))]
+
     def each(section: str, reader: Callable) -> list:
         nonlocal done
         found = []
         for table in sections[section]:
-            found.append(reader(TableReader(section, table, data_root), table))
+            found += (read_one or simply)(section, table, partial(reader, table=table))
             done += 1
             if progress is not None:
                 progress(done, total)

@@ -144,6 +144,10 @@ def read_table(
     if len(cells.rows) == 0:
         raise SourceError(f"'{path}' has a header and no rows: give a table with at least one row")
     index = pd.Index(cells.rows, name="row")
+    if not numbers:
+        return pd.DataFrame({name: pd.Series(cells.text[name], dtype=object) for name in text}).set_index(
+            index
+        )
     frame = pd.DataFrame(cells.numbers, columns=list(numbers), index=index, copy=False)
     for position, name in enumerate(text):
         frame.insert(position, name, pd.Series(cells.text[name], dtype=object, index=index))
