@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LARGEST_IN_MEMORY = 64 * 2**20
 """Bytes of the largest array that stays in memory, and of a part that is worked on at once."""
 
+_LARGEST_PAGE = 2 * 2**20
+
 _folder: ContextVar[Path | None] = ContextVar("_folder", default=None)
 
 
@@ -78,6 +80,20 @@ def column_parts(array: np.ndarray) -> Iterator[slice]:
     for part in parts(array.shape[1], len(array) * 8):
         yield part
         release(array)
+
+
+def rows_of(array: np.ndarray, part: slice) -> np.ndarray:
+    """Copy a slice of the rows of a matrix, by rows.
+
+    Of a matrix by columns, each column is elsewhere in the file, and reading a little of it may map as much
+    as a page of the largest size: so a few columns at a time.
+    """
+    step = max(1, LARGEST_IN_MEMORY // _LARGEST_PAGE)
+    copy = np.empty((part.stop - part.start, array.shape[1]), array.dtype)
+    for first in range(0, array.shape[1], step):
+        copy[:, first : first + step] = array[part, first : first + step]
+        release(array)
+    return copy
 
 
 def take_rows(array: np.ndarray, keep: np.ndarray) -> np.ndarray:

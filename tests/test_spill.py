@@ -43,6 +43,18 @@ def test_parts_go_through_everything_once(small):
     assert list(_spill.parts(0, 8)) == []
 
 
+@pytest.mark.parametrize("by_column", [False, True])
+def test_rows_are_copied_by_rows(tmp_path, small, by_column):
+    values = np.random.default_rng(0).normal(size=(50, 40))
+    with _spill.spilling(tmp_path):
+        array = _spill.empty((50, 40), by_column=by_column)
+    array[:] = values
+    copy = _spill.rows_of(array[:, :30], slice(10, 25))
+    assert np.array_equal(copy, values[10:25, :30])
+    assert copy.flags.c_contiguous
+    assert copy.flags.owndata
+
+
 def test_rows_are_taken_by_a_mask(tmp_path, small):
     values = np.random.default_rng(0).normal(size=(50, 40))
     keep = values[:, 0] > 0

@@ -94,7 +94,7 @@ def centred_rows(values: np.ndarray) -> np.ndarray:
     """Rows less their mean, over their deviation: shape (rows, d), float32; constant rows give zeros."""
     centred = _spill.empty(values.shape, np.float32)
     for part in _spill.row_parts(values):
-        rows = np.array(values[part], np.float64, order="C")  # a row's sums do not depend on the order
+        rows = _spill.rows_of(values, part).astype(np.float64, copy=False)
         scale = np.abs(rows).max(axis=1, keepdims=True)
         rows /= np.where(scale > 0, scale, 1.0)  # so that squares of huge values stay finite
         rows -= rows.mean(axis=1, keepdims=True)

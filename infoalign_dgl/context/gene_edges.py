@@ -183,7 +183,7 @@ def regulates_from_expression(
     cut, ties = _cut_of_largest(values, count)
     found = []
     for part in _spill.row_parts(values):
-        size = np.abs(values[part])
+        size = np.abs(_spill.rows_of(values, part))
         row, column = np.nonzero((size >= cut) & (size > 0))
         tie = size[row, column] == cut
         earlier = ~tie | (np.cumsum(tie) <= ties)
@@ -201,7 +201,7 @@ def _cut_of_largest(values: np.ndarray, count: int) -> tuple[float, int]:
         return float("inf"), 0
     largest = np.empty(0)
     for part in _spill.row_parts(values):
-        largest = np.concatenate([largest, np.abs(values[part]).ravel()])
+        largest = np.concatenate([largest, np.abs(_spill.rows_of(values, part)).ravel()])
         if len(largest) > count:
             largest = np.partition(largest, len(largest) - count)[-count:]
     cut = float(largest.min())

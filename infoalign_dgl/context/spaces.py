@@ -294,7 +294,7 @@ def scaled_space(
     scaler = MinMaxScaler.fit(settled.values)
     values = _spill.empty(settled.values.shape, np.float16 if float16 else np.float32)
     for part in _spill.row_parts(settled.values):
-        values[part], _ = scaler.transform(settled.values[part])
+        values[part], _ = scaler.transform(_spill.rows_of(settled.values, part))
         if float16:
             np.clip(values[part], np.float16(0), np.float16(1), out=values[part])
         _spill.release(values)

@@ -106,7 +106,9 @@ class Loaded:
         matrix = _spill.empty((len(self.frame), len(columns)), by_column=True)
         for part in _spill.column_parts(matrix):
             for position in range(part.start, part.stop):
-                matrix[:, position] = self.frame[columns[position]]
+                column = self.frame[columns[position]].to_numpy()
+                matrix[:, position] = column
+            _spill.release(column)
         return matrix
 
 
