@@ -34,7 +34,17 @@ if TYPE_CHECKING:
     from infoalign_dgl.sources.rows import ContextRows, TableAccount
 
 # Keys of tables that name a column, and those whose value is {column: [values]}.
-COLUMN_KEYS = ("id", "smiles", "inchi", "gene", "symbol", "entrez", "synonyms", "status", "source")
+COLUMN_KEYS: tuple[str, ...] = (
+    "id",
+    "smiles",
+    "inchi",
+    "gene",
+    "symbol",
+    "entrez",
+    "synonyms",
+    "status",
+    "source",
+)
 COLUMN_KEYS += ("metaedge", "target", "weight", "batch", "plate", "well", "dose")
 FILTER_KEYS = ("where_not", "controls")
 _CELLS_AT_ONCE = 2_000_000  # read again as text

@@ -1,0 +1,44 @@
+"""``infoalign-dgl init-spec``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from infoalign_dgl.errors import SpecError
+
+
+@click.command("init-spec")
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@click.option(
+    "--data-root",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the spec's paths start [default: the output's folder].",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file that stands there.")
+def command(files: tuple[Path, ...], output: Path | None, data_root: Path | None, overwrite: bool) -> None:
+    """Look at tables and write a spec with what is recognized, and why.
+
+    A table is recognized by what its cells hold. What is not recognized stands in the spec commented out,
+    with the reason.
+    """
+    from infoalign_dgl.context.recognize import recognize, spec_text
+
+    if output is not None and output.exists() and not overwrite:
+        raise SpecError(f"'{output}' already exists: choose another file, or pass --overwrite to replace it")
+    root = data_root or (output.absolute().parent if output is not None else Path.cwd())
+    found = recognize(files, [Path(os.path.relpath(file, root)).as_posix() for file in files])
+    text = spec_text(found)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    output.write_text(text, encoding="utf-8")
+    for one in found:
+        click.echo(f"{one.file}: {one.section or 'nothing'}{' (commented out)' if one.off else ''}")
+    given = f" --data-root {data_root}" if data_root is not None else ""
+    click.echo(f"Wrote {output}. Look it over, then: infoalign-dgl check {output}{given}")
