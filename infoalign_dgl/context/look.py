@@ -136,8 +136,13 @@ class Look:
                 fits = cells and (label != "dose" or self.is_numeric(column))
                 if words & names and fits and column != "problem":
                     found.setdefault(label, column)
-            if cells and sum(map(bool, map(_WELL.fullmatch, cells))) >= 0.9 * len(cells):
-                found.setdefault("well", column)
+        wells = [
+            column
+            for column in self.plain
+            if column not in found.values() and _share_matching(_WELL, self.sample(column)) >= 0.9
+        ]
+        if wells:
+            found["well"] = max(wells, key=lambda column: "well" in column.lower())
         return found
 
     def symbols(self, column: str, rows: Iterable[int]) -> bool:
@@ -148,7 +153,7 @@ class Look:
 
     def inchikeys(self) -> list[str]:
         """Columns of InChIKeys, from which no structure can be made."""
-        return [column for column in self.plain if _all_match(_INCHIKEY, self.sample(column))]
+        return [column for column in self.plain if _share_matching(_INCHIKEY, self.sample(column)) == 1]
 
 
 def look_at(path: Path, file: str) -> Look:
@@ -232,5 +237,5 @@ def _structures(cells: Sequence[str], *, named: bool) -> tuple[str, float]:
     return kind, read / len(different)
 
 
-def _all_match(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
-    return bool(cells) and all(pattern.fullmatch(cell) for cell in cells)
+def _share_matching(pattern: re.Pattern[str], cells: Sequence[str]) -> float:
+    return sum(bool(pattern.fullmatch(cell)) for cell in cells) / max(len(cells), 1)

@@ -82,12 +82,13 @@ def recognize(paths: Sequence[Path], files: Sequence[str]) -> list[Recognized]:
         except SourceError as error:
             found.append(Recognized(file, reasons=[str(error)], off=True))
     book = _Book()
-    rest = [look for look in looks if not book.add_genes(look)]
+    ids = [look.ids(name) for look in looks if look.structure for name in look.plain if look.unique(name)]
+    rest = [look for look in looks if not book.add_genes(look, ids)]
     for look in looks:
         look.known_genes.update(book.genes)
     rest = [look for look in rest if not book.add_molecules(look)]
-    # Those with Entrez ids before those with symbols, some of which may be unknown: the first table of a space
-    # has its columns.
+    # Those with Entrez ids before those with symbols, of which some may be unknown: a space has the columns
+    # of its first table.
     for look in sorted(rest, key=lambda look: not look.entrez_columns):
         book.found.append(book.recognize(look))
     book.name_ids()
@@ -129,8 +130,8 @@ class _Book:
         self.ids: list[_Ids] = []
         self.spaces: dict[str, tuple[str, set[str]]] = {}
 
-    def add_genes(self, look: Look) -> bool:
-        """Take a table of gene ids and symbols; returns whether it is one."""
+    def add_genes(self, look: Look, ids: Sequence[set[str]]) -> bool:
+        """Take a table of gene ids and symbols, none of which are ids of molecules; say whether it is one."""
         if look.structure or look.blocks or look.conventional or _code_column(look):
             return False
         for column in look.plain:
@@ -141,6 +142,8 @@ class _Book:
                 continue
             others = [name for name in look.plain if name != column and not look.is_numeric(name)]
             symbol = next((name for name in others if look.symbols(name, rows)), None)
+            if symbol is not None and any(_share(look.ids(symbol), known) >= _MIN_OVERLAP for known in ids):
+                return False
             if symbol is None:
                 continue
             reasons = [f"'{column}' has different Entrez ids and '{symbol}' what look like their symbols"]
@@ -161,7 +164,7 @@ class _Book:
         return False
 
     def add_molecules(self, look: Look) -> bool:
-        """Take a table of structures and their ids; returns whether it is one."""
+        """Take a table of structures and their ids; say whether it is one."""
         if (
             not look.structure
             or look.blocks
@@ -211,7 +214,7 @@ class _Book:
         for column in look.plain:
             cells = look.ids(column) if column not in besides else set()
             for ids in self.ids:
-                share = len(cells & ids.values) / max(len(cells), 1)
+                share = _share(cells, ids.values)
                 whole = all(cell.isdigit() for cell in cells)  # such ids are in many columns by chance
                 taken = ids.entry.keys.get("id", ids.column) == ids.column
                 if share >= (0.9 if whole else _MIN_OVERLAP) and taken:
@@ -289,7 +292,7 @@ class _Book:
             if not look.unique(column) or len(others) < MIN_BLOCK:
                 continue
             for ids in self.ids:
-                if len(others & ids.values) >= 0.9 * len(others):
+                if _share(others, ids.values) >= 0.9:
                     ids.entry.keys.setdefault("id", ids.column)
                     keys = {"orientation": "genes-as-rows", "gene": column, "ids_of": ids.name}
                     why = f"'{column}' has a gene for each row, and the other columns are named by ids of "
@@ -321,7 +324,7 @@ class _Book:
         of_molecules = [code for code in chosen if code in MOLECULE_METAEDGES]
         if of_molecules:
             cells = {cell.removeprefix(_COMPOUND) for cell in look.ids(ends[0]) if cell.startswith(_COMPOUND)}
-            shares = [(len(cells & ids.values) / max(len(cells), 1), n) for n, ids in enumerate(self.ids)]
+            shares = [(_share(cells, ids.values), n) for n, ids in enumerate(self.ids)]
             share, place = max(shares, default=(0.0, 0))
             if share > 0:
                 ids = self.ids[place]
@@ -343,7 +346,7 @@ class _Book:
         molecule = self._molecule(look, besides=genes)
         if molecule is not None and genes:
             kind = "regulates" if regulates else "binds"
-            keys = {"kind": kind, **molecule[0], "gene": genes[0], **weight_keys(look, weight)}
+            keys = {"kind": kind, **molecule[0], "gene": genes[0], **_weight_keys(look, weight)}
             reasons = [
                 molecule[1],
                 f"'{genes[0]}' has Entrez ids",
@@ -354,7 +357,7 @@ class _Book:
         if len(genes) >= 2:
             covaries = bool(re.search(r"covar|GcG", look.file, re.IGNORECASE))
             kind = "regulates" if regulates else "covaries" if covaries else "interacts"
-            keys = {"kind": kind, "source": genes[0], "target": genes[1], **weight_keys(look, weight)}
+            keys = {"kind": kind, "source": genes[0], "target": genes[1], **_weight_keys(look, weight)}
             reasons = [
                 f"'{genes[0]}' and '{genes[1]}' have Entrez ids",
                 *why_weight,
@@ -382,7 +385,12 @@ class _Book:
         return name, ""
 
 
-def weight_keys(look: Look, weight: str | None) -> dict[str, str]:
+def _share(cells: set[str], known: set[str]) -> float:
+    """Share of the cells that are known."""
+    return len(cells & known) / max(len(cells), 1)
+
+
+def _weight_keys(look: Look, weight: str | None) -> dict[str, str]:
     """Keys of a column of weights: a rule where they are not in [0, 1]."""
     if weight is None:
         return {}

@@ -1,0 +1,32 @@
+"""``init-spec`` as a process: the spec it writes is one that ``check`` accepts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def run(folder, *args):
+    command = [sys.executable, "-m", "infoalign_dgl.cli", *args]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+
+def test_from_files_to_a_spec_that_passes(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.csv").write_text("id,structure\nM1,CC(=O)O\nM2,c1ccccc1O\n")
+    (tmp_path / "data" / "cells.csv").write_text("who,Cells_a,Cells_b,Cells_c\nM1,1,2,3\nM2,3,1,2\n")
+    done = run(tmp_path, "init-spec", "data/mine.csv", "data/cells.csv")
+    assert done.returncode == 0, done.stderr
+    assert 'file = "data/cells.csv"' in done.stdout
+    done = run(
+        tmp_path, "init-spec", "data/mine.csv", "data/cells.csv", "-o", "spec.toml", "--data-root", "data"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cells.csv: morphology" in done.stdout
+    assert "infoalign-dgl check spec.toml --data-root data" in done.stdout
+    assert "# 'who' refers to 'id' of 'mine.csv'" in (tmp_path / "spec.toml").read_text()
+    checked = run(tmp_path, "check", "spec.toml", "--data-root", "data", "--workers", "1")
+    assert checked.returncode == 0, checked.stdout
+    again = run(tmp_path, "init-spec", "data/mine.csv", "-o", "spec.toml")
+    assert again.returncode == 1
+    assert "'spec.toml' already exists" in again.stderr
