@@ -11,11 +11,13 @@ import pytest
 
 COMMANDS = [
     "build-graph",
+    "check",
     "demo",
     "doctor",
     "embed",
     "fetch",
     "import-reference",
+    "init-spec",
     "inspect",
     "pretrain",
     "update-graph",
