@@ -154,6 +154,7 @@ class SpaceRules:
 
 NO_RULES = SpaceRules()
 
+
 @dataclass(frozen=True)
 class ProfileRows:
     """Profiles of molecules in one feature space.

@@ -28,7 +28,7 @@ def client():
 
 @pytest.fixture
 def cluster(client):
-    client.wait_for_workers(2, timeout=30)
+    client.wait_for_workers(2, timeout=120)  # a busy machine imports slowly
     return Cluster(client)
 
 
@@ -91,7 +91,7 @@ def test_a_killed_worker_changes_nothing(client, cluster):
     kill, killed = kill_one_when_called(client)
     texts = smiles(3000)
     assert standardize(texts, helpers=cluster, progress=kill) == standardize(texts, num_workers=1)
-    client.wait_for_workers(2, timeout=30)
+    client.wait_for_workers(2, timeout=120)  # a busy machine imports slowly
     assert killed[0] not in client.run(os.getpid).values()
 
 
@@ -118,7 +118,7 @@ def test_an_error_of_the_function_comes_as_it_is(cluster):
 
 
 def test_a_scheduler_by_its_address(client):
-    client.wait_for_workers(2, timeout=30)
+    client.wait_for_workers(2, timeout=120)  # a busy machine imports slowly
     with open_cluster(client.scheduler.address) as cluster:
         assert len(cluster) == 2
         assert cluster.map(sorted, [[2, 1], [4, 3]], 2, None) == [[1, 2], [3, 4]]
