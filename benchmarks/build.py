@@ -92,7 +92,8 @@ def main(data_root: Path | None, new: int, threads: int, json_file: Path | None)
     if data_root is None:
         raise click.UsageError("--data-root, or INFOALIGN_DATA, must name the folder that holds context/")
     limit_threads(threads)
-    from infoalign_dgl.context.build import Means, build_to_folder
+    from infoalign_dgl.context.build import build_to_folder
+    from infoalign_dgl.context.means import Means
     from infoalign_dgl.context.update import update_graph
 
     data = data_root.absolute() / "context"

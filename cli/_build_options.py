@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from infoalign_dgl.context import ContextGraph
-    from infoalign_dgl.context.build import Means
+    from infoalign_dgl.context.means import Means
 
 
 def build_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,7 +43,7 @@ def build_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def build_means(scheduler: str | None, workers: int | None) -> Iterator[Means]:
     """Give what a build works with, and print a line for each of its stages."""
-    from infoalign_dgl.context.build import Means
+    from infoalign_dgl.context.means import Means
     from infoalign_dgl.molecules.cluster import open_cluster
 
     progress = StageProgress()

@@ -31,8 +31,8 @@ def command(spec: Path, data_root: Path | None, workers: int | None, as_json: bo
     SPEC is a TOML file that lists tables, as for build-graph. Problems would stop a build or leave nothing
     of a table; remarks are about what a build would leave out. The exit code is 1 if there is a problem.
     """
-    from infoalign_dgl.context.build import Means
     from infoalign_dgl.context.check import check_spec
+    from infoalign_dgl.context.means import Means
 
     progress = StageProgress()
     checked = check_spec(spec, data_root=data_root, means=Means(workers, progress=progress))

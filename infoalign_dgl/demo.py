@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 
 from infoalign_dgl.context import build_from_rows
-from infoalign_dgl.context.graph import FINGERPRINT
+from infoalign_dgl.context.vocabulary import FINGERPRINT
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.evaluation.fewlabel import FewLabelTable, compare_few_label
 from infoalign_dgl.molecules import morgan_fingerprints

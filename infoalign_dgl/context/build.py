@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from infoalign_dgl import _spill
-from infoalign_dgl.context.edges import EdgeBook, centred_rows, check_weights, similarity_edges
+from infoalign_dgl.context.edges import EdgeBook, check_weights
+from infoalign_dgl.context.finished_spaces import finished_spaces
 from infoalign_dgl.context.gene_edges import (
     GeneEdges,
     closed_genes,
@@ -21,62 +21,28 @@ from infoalign_dgl.context.gene_edges import (
     gene_measured,
     molecule_gene_edges,
 )
-from infoalign_dgl.context.graph import FINGERPRINT, ContextGraph
+from infoalign_dgl.context.graph import ContextGraph
 from infoalign_dgl.context.identity import Molecules, identify
-from infoalign_dgl.context.joined import join_profiles
+from infoalign_dgl.context.means import Means
+from infoalign_dgl.context.node_tables import node_tables
 from infoalign_dgl.context.profiles import (
     Aggregated,
     Measured,
     aggregate_spaces,
-    finish_space,
-    profile_nodes,
 )
-from infoalign_dgl.context.reuse import Reuse
-from infoalign_dgl.context.scopes import Carried, similar_in_scope
-from infoalign_dgl.context.spaces import FeatureSpace
 from infoalign_dgl.context.spec import BuildSettings, BuildSpec, read_spec
 from infoalign_dgl.context.spec_rows import read_spec_rows
+from infoalign_dgl.context.vocabulary import FINGERPRINT
 from infoalign_dgl.errors import GraphError, SpecError
-from infoalign_dgl.molecules.fingerprints import fingerprints_by_radius
 from infoalign_dgl.sources.reference_layout import read_reference_layout
 from infoalign_dgl.sources.simulated import DEFAULT_MOLECULES, simulation_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infoalign_dgl.molecules.cluster import Cluster
     from infoalign_dgl.sources.rows import ContextRows
 
     Progress = Callable[[str, int, int], None]
-
-TARGET_RADIUS, SIMILARITY_RADIUS, FINGERPRINT_BITS = 4, 2, 1024
-PROFILE_RELATION = {"gene_expression": "induces", "morphology": "perturbs"}
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Stand in for a progress callback."""
-
-
-@dataclass(frozen=True)
-class Means:
-    """What a build works with; none of it changes the result.
-
-    Parameters
-    ----------
-    num_workers : int, optional
-        Processes for reading molecules; by default one per CPU, or all of ``helpers``.
-    helpers : Cluster, optional
-        Workers of a cluster, for molecules and for similarity.
-    reuse : Reuse
-        What an earlier build left; gets what this one leaves.
-    progress : callable
-        Called with (stage, done, total).
-    """
-
-    num_workers: int | None = None
-    helpers: Cluster | None = None
-    reuse: Reuse = field(default_factory=Reuse)
-    progress: Progress = _silent
 
 
 def build_to_folder(
@@ -195,12 +161,12 @@ def build_from_rows(
     gene_edges, known, warnings = combined.gene_edges, combined.known_genes, combined.warnings
     derived, cuts = expression_edges(profiles, settings.graph.regulates_top, known)
     genes = gene_ids([*gene_edges, *derived], gene_profiles, known)
-    nodes, profiles, places = _node_tables(rows, molecules, profiles, genes)
+    nodes, profiles, places = node_tables(rows, molecules, profiles, genes)
     book = EdgeBook()
     for edges in (*gene_edges, *derived):
         edges.add_to(book, genes)
     places |= {space.name: np.searchsorted(genes, space.owners) for space in gene_profiles}
-    spaces, similarity = _spaces([*profiles, *gene_profiles], nodes, places, book, settings, means)
+    spaces, similarity = finished_spaces([*profiles, *gene_profiles], nodes, places, book, settings, means)
     edges_by_type = book.merged()
     _warn(rows, similarity, warnings)
     report = {
@@ -305,113 +271,6 @@ def _measured(rows: ContextRows, molecules: Molecules) -> list[Measured]:
             )
         )
     return tables
-
-
-def _node_tables(
-    rows: ContextRows, molecules: Molecules, profiles: list[Aggregated], genes: np.ndarray
-) -> tuple[dict[str, pd.DataFrame], list[Aggregated], dict[str, np.ndarray]]:
-    """Node tables; the profiles, repeated where several nodes carry one; each space's nodes, by local id."""
-    symbols = dict(rows.symbols)
-    for table in rows.genes:
-        symbols.update((g, s) for g, s in zip(table.genes, table.symbols, strict=True) if g and s)
-    keys = [str(gene) for gene in genes.tolist()]
-    gene_table = pd.DataFrame(
-        {
-            "key": pd.Series(keys, dtype=object),
-            "symbol": pd.Series([symbols.get(k, "") for k in keys], dtype=object),
-        }
-    )
-    names = molecules.nodes["key"].tolist()
-    by_type: dict[str, pd.DataFrame] = {}
-    placed: dict[str, Aggregated] = {}
-    places: dict[str, np.ndarray] = {}
-    for kind in PROFILE_RELATION:
-        spaces = [space for space in profiles if space.node_type == kind]
-        if rows.joined and spaces:
-            spaces, local, by_type[kind] = join_profiles(spaces, names)
-        else:  # profile nodes stand in the order of the spaces
-            ends = np.cumsum([len(space.owners) for space in spaces]).tolist()
-            local = [np.arange(end - len(s.owners), end) for s, end in zip(spaces, ends, strict=True)]
-            by_type[kind] = profile_nodes(spaces, names)
-        placed |= {space.name: space for space in spaces}
-        places |= {space.name: nodes for space, nodes in zip(spaces, local, strict=True)}
-    tables = {"molecule": molecules.nodes, "gene": gene_table, **by_type}
-    return tables, [placed[space.name] for space in profiles], places
-
-
-def _spaces(
-    profiles: list[Aggregated],
-    nodes: dict[str, pd.DataFrame],
-    places: dict[str, np.ndarray],
-    book: EdgeBook,
-    settings: BuildSettings,
-    means: Means,
-) -> tuple[dict[str, FeatureSpace], dict[str, Any]]:
-    """Scale every space; add the edges from molecules to their profiles and those between similar nodes."""
-    target, compared = _fingerprints(nodes["molecule"], means)
-    finished = {FINGERPRINT: _fingerprint_space(target)}
-    report = {}
-    scopes = settings.similarity.scope
-    in_scope = {name for names in scopes for name in names.split("+")}
-    if FINGERPRINT not in in_scope:
-        edges, report[FINGERPRINT] = _similar(FINGERPRINT, compared, settings, means)
-        book.add(("molecule", "similar", "molecule"), edges)
-    carried = {FINGERPRINT: Carried("molecule", np.arange(len(compared)), compared)}
-    for space in profiles:
-        kind, local = space.node_type, places[space.name]
-        if kind in PROFILE_RELATION:
-            weight = np.ones(len(local))
-            book.add(("molecule", PROFILE_RELATION[kind], kind), (space.owners, local, weight))
-        if space.name not in in_scope:
-            means.progress(f"similarity in {space.name}", 0, 1)
-            rows = centred_rows(space.settled.values)
-            (i, j, weight), report[space.name] = _similar(space.name, rows, settings, means)
-            book.add((kind, "similar", kind), (local[i], local[j], weight))
-        carried[space.name] = Carried(kind, local, space.settled.values)
-        finished[space.name] = finish_space(space, local, len(nodes[kind]), float16=settings.graph.float16)
-    counts = {kind: len(table) for kind, table in nodes.items()}
-    for names in scopes:
-        tell = partial(means.progress, f"similarity in {names}")
-        smiles = nodes["molecule"]["smiles"].tolist()
-        kind, edges, report[names] = similar_in_scope(
-            names, carried, counts, smiles, settings.similarity, tell
-        )
-        book.add((kind, "similar", kind), edges)
-    return finished, report
-
-
-def _similar(
-    space: str, rows: np.ndarray, settings: BuildSettings, means: Means
-) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], dict[str, Any]]:
-    """Similarity edges of a feature space, and what the report says of them."""
-    stage = "similarity of molecules" if space == FINGERPRINT else f"similarity in {space}"
-    work = partial(
-        similarity_edges,
-        rows,
-        settings.similarity.molecules if space == FINGERPRINT else "cosine",
-        settings.similarity,
-        progress=partial(means.progress, stage),
-        helpers=means.helpers,
-    )
-    return means.reuse.similar(space, rows, settings.similarity.model_dump(mode="json"), work)
-
-
-def _fingerprints(molecules: pd.DataFrame, means: Means) -> list[np.ndarray]:
-    """Morgan fingerprints of all molecules, bit-packed: what is decoded, and what is compared."""
-    work = partial(
-        fingerprints_by_radius,
-        radii=(TARGET_RADIUS, SIMILARITY_RADIUS),
-        num_bits=FINGERPRINT_BITS,
-        num_workers=means.num_workers,
-        progress=partial(means.progress, "fingerprints"),
-        helpers=means.helpers,
-    )
-    return means.reuse.fingerprints(molecules["smiles"].tolist(), (TARGET_RADIUS, SIMILARITY_RADIUS), work)
-
-
-def _fingerprint_space(bits: np.ndarray) -> FeatureSpace:
-    columns = [f"morgan{TARGET_RADIUS}_{bit}" for bit in range(FINGERPRINT_BITS)]
-    return FeatureSpace(FINGERPRINT, "molecule", columns, bits, np.arange(len(bits)), FINGERPRINT_BITS)
 
 
 def _warn(rows: ContextRows, similarity: dict[str, Any], warnings: list[str]) -> None:

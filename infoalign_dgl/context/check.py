@@ -15,14 +15,15 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from infoalign_dgl import _spill
-from infoalign_dgl.context.build import Combined, Means, combine
+from infoalign_dgl.context.build import Combined, combine
 from infoalign_dgl.context.edges import check_weights
 from infoalign_dgl.context.findings import LISTED, Finding, account_findings, space_findings
-from infoalign_dgl.context.graph import FINGERPRINT
+from infoalign_dgl.context.means import Means
 from infoalign_dgl.context.scopes import scope_node_type
 from infoalign_dgl.context.sections.base import TableReader
 from infoalign_dgl.context.spec import BuildSettings, BuildSpec, explain, read_toml
 from infoalign_dgl.context.spec_rows import read_spec_rows
+from infoalign_dgl.context.vocabulary import FINGERPRINT
 from infoalign_dgl.errors import GraphError, SourceError, SpecError
 from infoalign_dgl.sources.files.base import parse_numbers
 from infoalign_dgl.sources.tables import read_table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from infoalign_dgl.context.edges import centred_rows
-from infoalign_dgl.context.graph import FINGERPRINT
+from infoalign_dgl.context.vocabulary import FINGERPRINT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from infoalign_dgl.context.graph import EDGE_TYPES, FINGERPRINT, NODE_TYPES
+from infoalign_dgl.context.vocabulary import EDGE_TYPES, FINGERPRINT, NODE_TYPES
 from infoalign_dgl.errors import GraphError
 from infoalign_dgl.sources.tables import did_you_mean
 

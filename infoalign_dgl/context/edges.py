@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from infoalign_dgl import _spill
-from infoalign_dgl.context.graph import DIRECTED
 from infoalign_dgl.context.similarity import keep_nearest, similar_pairs
+from infoalign_dgl.context.vocabulary import DIRECTED
 from infoalign_dgl.errors import SourceError
 
 if TYPE_CHECKING:

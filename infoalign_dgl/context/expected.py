@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from infoalign_dgl.context.graph import NODE_TYPES
+from infoalign_dgl.context.vocabulary import NODE_TYPES
 
 if TYPE_CHECKING:
     from infoalign_dgl.context.graph import ContextGraph

@@ -1,45 +1,24 @@
-"""``ContextGraph``: a DGL heterograph with node tables and feature spaces, and the folder that holds them."""
+"""``ContextGraph``: a DGL heterograph with node tables and feature spaces."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 
-from infoalign_dgl import __version__, _spill
 from infoalign_dgl._dgl import dgl
 from infoalign_dgl._folders import atomic_folder, verify_folder
-from infoalign_dgl.context.spaces import FeatureSpace, MinMaxScaler
+from infoalign_dgl.context.graph_folder import FORMAT_VERSION, read_graph, write_graph
+from infoalign_dgl.context.vocabulary import EDGE_TYPES, NODE_TYPES, EdgeType, relations_of
 from infoalign_dgl.errors import GraphError
 from infoalign_dgl.walks import WalkIndex, Walks, random_walks
 
-FORMAT_VERSION = 1
-NODE_TYPES = ("molecule", "gene", "gene_expression", "morphology")
-EDGE_TYPES: tuple[tuple[str, str, str], ...] = (
-    ("molecule", "perturbs", "morphology"),
-    ("molecule", "induces", "gene_expression"),
-    ("molecule", "binds", "gene"),
-    ("molecule", "regulates", "gene"),
-    ("gene", "interacts", "gene"),
-    ("gene", "covaries", "gene"),
-    ("gene", "regulates", "gene"),
-    ("molecule", "similar", "molecule"),
-    ("gene", "similar", "gene"),
-    ("gene_expression", "similar", "gene_expression"),
-    ("morphology", "similar", "morphology"),
-)
-EdgeType = str | tuple[str, str, str]
-DIRECTED = {("gene", "regulates", "gene")}  # a pair and its reverse are two edges only here
-FINGERPRINT = "fingerprint"
-_VERSIONED = ("dgl", "numpy", "pandas", "rdkit", "torch")
-
 if TYPE_CHECKING:
+    from infoalign_dgl.context.spaces import FeatureSpace
+    import pandas as pd
     from collections.abc import Mapping, Sequence
 
     from infoalign_dgl.context.reuse import Reuse
@@ -211,7 +190,7 @@ class ContextGraph:
         index = WalkIndex.from_csr(indptr, dst[order], weight[order], ids[order], relation[order])
         if edge_types is None:
             return index
-        wanted = {r for entry in edge_types for r in _relations_of(entry)}
+        wanted = {r for entry in edge_types for r in relations_of(entry)}
         return index.restrict(
             [r for r in wanted if r < index.num_relations]
         )  # beyond are types without edges
@@ -257,7 +236,7 @@ class ContextGraph:
         return random_walks(self._both_ways, seeds, length, **kwargs)
 
     def _step_relation(self, entry: EdgeType) -> int:
-        found = _relations_of(entry)
+        found = relations_of(entry)
         if len(found) > 1:
             raise GraphError(
                 f"'metapath' names '{entry}', which several edge types are called: say which of "
@@ -301,7 +280,7 @@ class ContextGraph:
             If the folder exists already, or cannot be written.
         """
         with atomic_folder(Path(folder), overwrite=overwrite) as partial:
-            _write(self, partial)
+            write_graph(self, partial)
 
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = True) -> ContextGraph:
@@ -322,18 +301,7 @@ class ContextGraph:
         folder = Path(folder)
         if verify:
             verify_folder(folder)
-        schema = _read_json(folder / "schema.json")
-        if schema.get("format_version") != FORMAT_VERSION:
-            raise GraphError(
-                f"'{folder / 'schema.json'}' has format version {schema.get('format_version')!r} and this "
-                f"program reads "
-                f"version {FORMAT_VERSION}: build the graph again, or use the program version that wrote it"
-            )
-        report = _read_json(folder / "build_report.json")
-        nodes = {kind: _read(pd.read_parquet, folder / "nodes" / f"{kind}.parquet") for kind in NODE_TYPES}
-        spaces = {name: _read_space(folder, name, stored, nodes) for name, stored in schema["spaces"].items()}
-        graphs, _ = _read(lambda path: dgl.load_graphs(str(path)), folder / "heterograph.bin")
-        graph = cls(graphs[0], nodes, spaces, schema, report)
+        graph = cls(*read_graph(folder))
         graph.folder = folder
         return graph
 
@@ -367,21 +335,6 @@ class ContextGraph:
         }
 
 
-def package_versions() -> dict[str, str]:
-    """Versions of this package and of those whose results a graph depends on."""
-    found = {name: importlib.metadata.version(name) for name in _VERSIONED}
-    return {"infoalign-dgl": __version__, **found}
-
-
-def _relations_of(entry: EdgeType) -> list[int]:
-    """Positions in ``EDGE_TYPES`` of a canonical type, or of all types of a name."""
-    given = entry if isinstance(entry, str) else tuple(entry)
-    found = [r for r, kind in enumerate(EDGE_TYPES) if given in (kind, kind[1])]
-    if not found:
-        raise GraphError(f"unknown edge type {entry!r}: use one of {list(EDGE_TYPES)}, or a name in them")
-    return found
-
-
 def _int64(ids: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.array(ids, dtype=np.int64))
 
@@ -410,86 +363,3 @@ def _check_edges(
             f"'weight' must be in [0, 1]: {label} has {len(bad)} values that are not, first at edge {bad[0]} "
             f"({weight[bad[0]]})"
         )
-
-
-def _write(graph: ContextGraph, folder: Path) -> None:
-    (folder / "nodes").mkdir()
-    (folder / "features").mkdir()
-    _write_heterograph(graph, folder / "heterograph.bin")
-    for kind, table in graph.nodes.items():
-        table.to_parquet(folder / "nodes" / f"{kind}.parquet", index=False)
-    for name, space in graph.spaces.items():
-        np.save(folder / "features" / f"{name}.npy", space.values)
-        _spill.release(space.values)
-        np.save(folder / "features" / f"{name}.nodes.npy", space.nodes())
-    if graph.reuse is not None:
-        graph.reuse.write(folder / "reuse")
-    schema = {**graph.schema, "package_versions": package_versions()}
-    (folder / "schema.json").write_text(json.dumps(schema, indent=1) + "\n")
-    (folder / "build_report.json").write_text(json.dumps(graph.report, indent=1) + "\n")
-
-
-def _write_heterograph(graph: ContextGraph, path: Path) -> None:
-    """Write and read back: DGL reports a full disk as its own error, and not at all for a file's last bytes.
-
-    Raises
-    ------
-    OSError
-        If the file did not become what it should be.
-    """
-    try:
-        dgl.save_graphs(str(path), [graph.heterograph])
-        written = dgl.load_graphs(str(path))[0][0]
-        whole = all(
-            torch.equal(written.edges[kind].data["weight"], graph.heterograph.edges[kind].data["weight"])
-            and all(map(torch.equal, written.edges(etype=kind), graph.heterograph.edges(etype=kind)))
-            for kind in EDGE_TYPES
-        )
-    except dgl.DGLError as error:
-        raise OSError(f"{path.name} could not be written whole, the disk may be full") from error
-    if not whole:
-        raise OSError(f"{path.name} could not be written whole, the disk may be full")
-
-
-def _read(reader: Any, path: Path) -> Any:
-    """Call a reader and turn whatever a damaged file makes it say into a sentence that names the file."""
-    try:
-        return reader(path)
-    except FileNotFoundError as error:
-        raise GraphError(f"'{path}' is missing: restore it from a copy, or build the graph again") from error
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        dgl.DGLError,
-    ) as error:  # pyarrow's and json's errors are ValueErrors
-        raise GraphError(
-            f"'{path}' cannot be read, it seems damaged: restore it from a copy, or build again"
-        ) from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    found = _read(lambda p: json.loads(p.read_text()), path)
-    if not isinstance(found, dict):
-        raise GraphError(f"'{path}' should hold a JSON object: restore it from a copy, or build again")
-    return found
-
-
-def _read_space(
-    folder: Path, name: str, stored: dict[str, Any], nodes: dict[str, pd.DataFrame]
-) -> FeatureSpace:
-    path = folder / "features" / f"{name}.npy"
-    values = _read(lambda p: np.load(p, mmap_mode="r"), path)
-    ids = _read(np.load, folder / "features" / f"{name}.nodes.npy")
-    if len(values) != stored["rows"] or len(ids) != stored["rows"]:
-        raise GraphError(
-            f"'{path}' has {len(values)} rows where schema.json says {stored['rows']}: restore it from a "
-            f"copy, "
-            f"or build the graph again"
-        )
-    node_rows = np.full(len(nodes[stored["node_type"]]), -1, np.int64)
-    node_rows[ids] = np.arange(len(ids))
-    scaler = None if stored["scaler"] is None else MinMaxScaler.from_json(stored["scaler"])
-    return FeatureSpace(
-        name, stored["node_type"], stored["columns"], values, node_rows, stored["num_bits"], scaler
-    )

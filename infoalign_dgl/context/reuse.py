@@ -17,7 +17,7 @@ import pandas as pd
 
 from infoalign_dgl import _spill
 from infoalign_dgl._folders import verify_folder
-from infoalign_dgl.context.graph import package_versions
+from infoalign_dgl.context.graph_folder import package_versions
 from infoalign_dgl.errors import GraphError
 
 if TYPE_CHECKING:

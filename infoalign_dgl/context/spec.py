@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from infoalign_dgl.context.sections.base import FINGERPRINT, AboutMolecules, Strict
+from infoalign_dgl.context.sections.base import AboutMolecules, Strict
 from infoalign_dgl.context.sections.expression import ExpressionTable
 from infoalign_dgl.context.sections.genes import GeneIdTable, GeneTable
 from infoalign_dgl.context.sections.molecules import CrosswalkTable, MoleculeTable
@@ -23,6 +23,7 @@ from infoalign_dgl.context.sections.morphology import GeneMorphologyTable, Morph
 from infoalign_dgl.context.sections.networks import GeneGeneTable, MoleculeGeneTable, NetworkTable
 from infoalign_dgl.context.sections.perturbations import PerturbationTable
 from infoalign_dgl.context.sections.reference_layout import ReferenceFolder
+from infoalign_dgl.context.vocabulary import FINGERPRINT
 from infoalign_dgl.errors import SpecError
 from infoalign_dgl.sources.tables import did_you_mean
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from infoalign_dgl.context.build import Means, build_to_folder
+from infoalign_dgl.context.build import build_to_folder
+from infoalign_dgl.context.means import Means
 from infoalign_dgl.context.reuse import Reuse, read_reuse
 
 if TYPE_CHECKING:

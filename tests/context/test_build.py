@@ -10,7 +10,7 @@ from rdkit import Chem
 from rdkit.Chem import DataStructs, rdFingerprintGenerator
 
 from infoalign_dgl.context import ContextGraph, build_context_graph
-from infoalign_dgl.context.build import Means
+from infoalign_dgl.context.means import Means
 from infoalign_dgl.errors import GraphError, SourceError, SpecError
 
 ETHANOL, PHENOL, ACETIC_ACID = "LFQSCWFLJHTTHZ", "ISWSIDIOOBJBQZ", "QTBSBXVTEAMEQO"

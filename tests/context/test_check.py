@@ -7,8 +7,8 @@ import re
 import pytest
 
 from infoalign_dgl.context import build_context_graph
-from infoalign_dgl.context.build import Means
 from infoalign_dgl.context.check import COLUMN_KEYS, FILTER_KEYS, check_spec
+from infoalign_dgl.context.means import Means
 from infoalign_dgl.context.sections.base import Table
 from infoalign_dgl.context.spec import BuildSpec
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infoalign_dgl.context import build_context_graph
-from infoalign_dgl.context.build import Means
+from infoalign_dgl.context.means import Means
 from infoalign_dgl.context.spec import BuildSpec
 
 SMILES = [

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from infoalign_dgl.context import build_context_graph
-from infoalign_dgl.context.build import Means
 from infoalign_dgl.context.check import check_spec
+from infoalign_dgl.context.means import Means
 from infoalign_dgl.context.spec import BuildSettings, BuildSpec
 
 IDS = [f"CPD-{number:03d}" for number in range(1, 7)]

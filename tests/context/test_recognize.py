@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from infoalign_dgl.context.build import Means
 from infoalign_dgl.context.check import check_spec
+from infoalign_dgl.context.means import Means
 from infoalign_dgl.context.recognize import recognize, spec_text
 from infoalign_dgl.context.spec import read_spec
 from infoalign_dgl.sources.tables import read_header, select_columns

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from infoalign_dgl.context import EDGE_TYPES, ContextGraph
-from infoalign_dgl.context.build import Means, build_to_folder
+from infoalign_dgl.context.build import build_to_folder
+from infoalign_dgl.context.means import Means
 from infoalign_dgl.context.reuse import Reuse, read_reuse
 from infoalign_dgl.context.update import update_graph
 from infoalign_dgl.errors import InfoAlignError

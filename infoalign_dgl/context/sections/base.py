@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from infoalign_dgl import _spill
+from infoalign_dgl.context.vocabulary import FINGERPRINT
 from infoalign_dgl.errors import SpecError
 from infoalign_dgl.sources.rows import MoleculeReferences, TableAccount
 from infoalign_dgl.sources.tables import (
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-FINGERPRINT = "fingerprint"  # the molecules' own feature space
 
 
 class Strict(BaseModel):
