@@ -17,11 +17,12 @@ from infoalign_dgl.errors import GraphError
 from infoalign_dgl.walks import WalkIndex, Walks, random_walks
 
 if TYPE_CHECKING:
-    from infoalign_dgl.context.spaces import FeatureSpace
-    import pandas as pd
     from collections.abc import Mapping, Sequence
 
+    import pandas as pd
+
     from infoalign_dgl.context.reuse import Reuse
+    from infoalign_dgl.context.spaces import FeatureSpace
 
     Edges = Mapping[tuple[str, str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
