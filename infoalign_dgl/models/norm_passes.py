@@ -47,14 +47,10 @@ def normalize_and_multiply(x: Tensor, bias: Tensor, matrix: Tensor, plan: Normal
 
     Parameters
     ----------
-    x : Tensor
-        Shape (rows, D), on the CPU.
-    bias : Tensor
-        Shape (D,): the linear layer's.
+    x, bias, plan
+        As for :func:`normalize`, without dropout.
     matrix : Tensor
         Shape (E, D): the next linear layer's.
-    plan : NormalizePlan
-        Without dropout.
 
     Returns
     -------
