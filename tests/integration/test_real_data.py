@@ -91,11 +91,21 @@ def test_report_accounts_for_every_row(graph: Path, cut: Path) -> None:
 def test_pretraining_beats_column_means_on_held_out_molecules(run: tuple[Path, dict]) -> None:
     validation = run[1]["validation"]
     assert sorted(validation) == sorted(SPACES)
-    for space, found in validation.items():
-        assert found["targets"] >= 12, space
-        # Of the smallest spaces a few dozen targets are held out: which side they end on is their draw.
-        most = found["mean_loss"] * (1.01 if found["targets"] < 50 else 1)
-        assert found["loss"] < most, space
+    assert min(found["targets"] for found in validation.values()) >= 12
+    assert worse_than_means(validation) == []
+
+
+def worse_than_means(validation: dict[str, dict[str, float]]) -> list[str]:
+    """Spaces that the model predicts no better than their column means.
+
+    Of the smallest spaces a few dozen targets are held out: on which side of the means they end is their
+    draw, and no more than 1 % above is allowed.
+    """
+    return [
+        space
+        for space, found in validation.items()
+        if found["loss"] >= found["mean_loss"] * (1.01 if found["targets"] < 50 else 1)
+    ]
 
 
 def test_embed_gives_one_finite_row_per_molecule(
@@ -126,4 +136,4 @@ def test_full_public_graph(data_root: Path, tmp_path: Path) -> None:
     finished = command("pretrain", graph, "-o", output, *drawn, "--json")
     validation = json.loads(finished.stdout)["validation"]
     assert sorted(validation) == sorted(SPACES)
-    assert [space for space, found in validation.items() if found["loss"] >= found["mean_loss"]] == []
+    assert worse_than_means(validation) == []
