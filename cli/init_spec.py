@@ -27,7 +27,8 @@ def command(files: tuple[Path, ...], output: Path | None, data_root: Path | None
     A table is recognized by what its cells hold. What is not recognized stands in the spec commented out,
     with the reason.
     """
-    from infoalign_dgl.context.recognize import recognize, spec_text
+    from infoalign_dgl.context.recognition.recognize import recognize
+    from infoalign_dgl.context.recognition.spec_text import spec_text
 
     if output is not None and output.exists() and not overwrite:
         raise SpecError(f"'{output}' already exists: choose another file, or pass --overwrite to replace it")

@@ -12,7 +12,8 @@ import pytest
 
 from infoalign_dgl.context.check import check_spec
 from infoalign_dgl.context.means import Means
-from infoalign_dgl.context.recognize import recognize, spec_text
+from infoalign_dgl.context.recognition.recognize import recognize
+from infoalign_dgl.context.recognition.spec_text import spec_text
 from infoalign_dgl.context.spec import read_spec
 from infoalign_dgl.sources.tables import read_header, select_columns
 

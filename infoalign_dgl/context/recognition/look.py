@@ -75,6 +75,11 @@ class Look:
         taken |= {column for block in self.blocks.values() for column in block}
         return [column for column in self.cells if column not in taken]
 
+    @property
+    def has_features(self) -> bool:
+        """Whether there are columns of numbers that may be a profile."""
+        return bool(self.blocks or self.conventional or self.entrez_columns)
+
     @cached_property
     def structure(self) -> tuple[str, str, str] | None:
         """The column of structures: the key it has in a spec, the column, and why it is taken for that."""

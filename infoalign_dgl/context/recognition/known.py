@@ -1,0 +1,142 @@
+"""What tables were recognized as, and what later ones may refer to: genes, ids, feature spaces."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from infoalign_dgl.context.profiles import MIN_SHARED_COLUMNS
+from infoalign_dgl.context.vocabulary import FINGERPRINT
+from infoalign_dgl.sources.genes import GeneNames
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from infoalign_dgl.context.recognition.look import Look
+
+MIN_OVERLAP = 0.5  # of a column's ids that the table it refers to must have
+
+
+@dataclass
+class Recognized:
+    """A table and what it seems to be.
+
+    Parameters
+    ----------
+    section : str
+        Section of the spec; empty where the table was not recognized.
+    keys : dict
+        The section's keys.
+    reasons : list of str
+        Why it is taken for that, or why for nothing.
+    off : bool
+        Whether the section lacks something, and stands in the spec commented out.
+    """
+
+    file: str
+    section: str = ""
+    keys: dict[str, Any] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+    off: bool = False
+
+
+@dataclass
+class Ids:
+    """A column of ids of a recognized table, which other tables may refer to."""
+
+    name: str
+    column: str
+    values: set[str]
+    entry: Recognized
+
+    def choose(self) -> None:
+        """Make this the column of ids of its table, if that has none yet."""
+        if "id" not in self.entry.keys:
+            self.entry.keys["id"] = self.column
+            self.entry.reasons.append(
+                f"'{self.column}' has an id of its own for each row, which others refer to"
+            )
+
+    @property
+    def may_be_chosen(self) -> bool:
+        """Whether its table has no other column of ids yet."""
+        return self.entry.keys.get("id", self.column) == self.column
+
+
+@dataclass
+class Known:
+    """Tables recognized so far and what they hold.
+
+    Parameters
+    ----------
+    found : list of Recognized
+    names : GeneNames
+    genes : set of str
+        Entrez ids of the tables of gene ids.
+    molecules : list of Ids
+        Columns of ids of the tables of molecules.
+    spaces : dict of str to (str, set of str)
+        A feature space's name to its section and columns.
+    """
+
+    found: list[Recognized] = field(default_factory=list)
+    names: GeneNames = field(default_factory=GeneNames)
+    genes: set[str] = field(default_factory=set)
+    molecules: list[Ids] = field(default_factory=list)
+    spaces: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
+
+    def table_name(self, look: Look) -> str:
+        """Make a name for a table that others refer to."""
+        return _distinct(look, {one.keys.get("name") for one in self.found})
+
+    def space(self, look: Look, section: str, columns: set[str]) -> tuple[str, str]:
+        """Name the feature space of a table, which others of (nearly) the same columns share, and say so."""
+        for name, (other, known) in self.spaces.items():
+            if other == section and len(columns & known) >= MIN_SHARED_COLUMNS * len(columns | known):
+                return name, f", the same as those of the space '{name}'"
+        name = _distinct(look, {*self.spaces, FINGERPRINT})
+        self.spaces[name] = (section, columns)
+        return name, ""
+
+    def molecule(self, look: Look, *, besides: Sequence[str] = ()) -> tuple[dict[str, str], str] | None:
+        """Find the keys that name a row's molecule, and why."""
+        if look.structure:
+            return {look.structure[0]: look.structure[1]}, look.structure[2]
+        return refer(look, self.molecules, besides=besides)
+
+
+def refer(
+    look: Look, tables: Sequence[Ids], *, besides: Sequence[str] = ()
+) -> tuple[dict[str, str], str] | None:
+    """Find the column whose ids one of the tables has: the keys ``id`` and ``ids_of``, and why."""
+    best: tuple[float, bool, str, Ids] | None = None
+    for column in look.plain:
+        cells = look.ids(column) if column not in besides else set()
+        whole = all(cell.isdigit() for cell in cells)  # such ids are in many columns by chance
+        for ids in tables:
+            found = share(cells, ids.values)
+            if found >= (0.9 if whole else MIN_OVERLAP) and ids.may_be_chosen:
+                rank = (found, column == ids.column, column, ids)
+                best = max(best or rank, rank, key=lambda row: row[:2])
+    if best is None:
+        return None
+    found, _, column, ids = best
+    ids.choose()
+    why = f"'{column}' refers to '{ids.column}' of '{ids.entry.file}', which has {found:.0%} of its ids"
+    return {"id": column, "ids_of": ids.name}, why
+
+
+def share(cells: set[str], known: set[str]) -> float:
+    """Share of the cells that are known."""
+    return len(cells & known) / max(len(cells), 1)
+
+
+def _distinct(look: Look, taken: set[Any]) -> str:
+    """Make a name of a file's, without its endings, that is none of those taken."""
+    stem = look.path.name.split(".")[0]
+    name = base = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-") or "table"
+    number = 2
+    while name in taken:
+        name, number = f"{base}-{number}", number + 1
+    return name

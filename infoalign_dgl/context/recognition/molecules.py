@@ -1,0 +1,36 @@
+"""Tables of structures and their ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infoalign_dgl.context.recognition.known import Ids, Recognized
+
+if TYPE_CHECKING:
+    from infoalign_dgl.context.recognition.known import Known
+    from infoalign_dgl.context.recognition.look import Look
+
+
+def add_molecules(look: Look, known: Known) -> bool:
+    """Take a table of structures and their ids, which has no features; say whether it is one."""
+    if not look.structure or look.has_features:
+        return False
+    key, column, why = look.structure
+    candidates = [name for name in look.plain if name not in (column, "problem") and look.unique(name)]
+    if look.genes and not (candidates or look.unique(column)):
+        return False
+    name = known.table_name(look)
+    entry = Recognized(look.file, "molecules", {"name": name, key: column}, [why])
+    inchikeys = look.inchikeys()
+    keyed = sorted(candidates, key=lambda name: (name in inchikeys, "id" not in name.lower()))
+    known.molecules += [Ids(name, candidate, look.ids(candidate), entry) for candidate in keyed]
+    known.found.append(entry)
+    return True
+
+
+def name_ids(known: Known) -> None:
+    """Give each table of molecules that no other refers to its likeliest column of ids."""
+    for ids in known.molecules:
+        if "id" not in ids.entry.keys:
+            ids.entry.keys["id"] = ids.column
+            ids.entry.reasons.append(f"'{ids.column}' has an id of its own for each row")

@@ -1,0 +1,35 @@
+"""What was recognized, written as a spec."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from infoalign_dgl.context.recognition.known import Recognized
+
+
+def spec_text(found: Sequence[Recognized]) -> str:
+    """Write what was recognized as a spec, with the reasons as comments."""
+    lines = [
+        "# What infoalign-dgl init-spec recognized, and why. Look it over, then try: infoalign-dgl check"
+    ]
+    if not any(one.section and not one.off for one in found):
+        lines.append("# No table was recognized: fill in the sections below, or see examples/own-data.toml.")
+    for one in found:
+        lines += ["", *(f"# {reason}" for reason in one.reasons)]
+        body = [f"[[{one.section or 'section'}]]", *_toml({"file": one.file} | one.keys)]
+        lines += [f"# {line}" for line in body] if one.off or not one.section else body
+    return "\n".join(lines) + "\n"
+
+
+def _toml(keys: dict[str, Any]) -> list[str]:
+    return [f"{key} = {_value(given)}" for key, given in keys.items() if given is not None]
+
+
+def _value(given: Any) -> str:
+    if isinstance(given, dict):
+        return "{ " + ", ".join(f"{_value(k)} = {_value(v)}" for k, v in given.items()) + " }"
+    return json.dumps(given, ensure_ascii=False)  # TOML writes strings and lists of them as JSON does
