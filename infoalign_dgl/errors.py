@@ -27,3 +27,7 @@ class WalkError(InfoAlignError, ValueError):
 
 class RunError(InfoAlignError):
     """A pretraining run cannot start, go on, or be loaded."""
+
+
+class EvaluationError(InfoAlignError):
+    """A task set, a split or a comparison of methods cannot be made of what was given."""
