@@ -76,6 +76,8 @@ class Known:
         Entrez ids of the tables of gene ids.
     molecules : list of Ids
         Columns of ids of the tables of molecules.
+    reagents : list of Ids
+        The columns of ids of the tables of reagents.
     spaces : dict of str to (str, set of str)
         A feature space's name to its section and columns.
     """
@@ -84,6 +86,7 @@ class Known:
     names: GeneNames = field(default_factory=GeneNames)
     genes: set[str] = field(default_factory=set)
     molecules: list[Ids] = field(default_factory=list)
+    reagents: list[Ids] = field(default_factory=list)
     spaces: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
 
     def table_name(self, look: Look) -> str:
@@ -91,25 +94,41 @@ class Known:
         return _distinct(look, {one.keys.get("name") for one in self.found})
 
     def space(self, look: Look, section: str, columns: set[str]) -> tuple[str, str]:
-        """Name the feature space of a table, which others of (nearly) the same columns share, and say so."""
+        """Name a table's feature space, which others of (nearly) the same columns share, and say so."""
+        said = ""
         for name, (other, known) in self.spaces.items():
-            if other == section and len(columns & known) >= MIN_SHARED_COLUMNS * len(columns | known):
+            if len(columns & known) < MIN_SHARED_COLUMNS * len(columns | known) or other != section:
+                continue
+            if not _only_numbered(columns):
                 return name, f", the same as those of the space '{name}'"
+            # The 3rd principal component of one screen is not that of another.
+            said = (
+                f"; the space '{name}' has such columns too, but numbers do not say whether these are the "
+                f"same features: if they are, give both tables one space"
+            )
         name = _distinct(look, {*self.spaces, FINGERPRINT})
         self.spaces[name] = (section, columns)
-        return name, ""
+        return name, said
 
     def molecule(self, look: Look, *, besides: Sequence[str] = ()) -> tuple[dict[str, str], str] | None:
         """Find the keys that name a row's molecule, and why."""
         if look.structure:
             return {look.structure[0]: look.structure[1]}, look.structure[2]
-        return refer(look, self.molecules, besides=besides)
+        found = refer(look, self.molecules, besides=besides)
+        return None if found is None else (found.keys, found.why)
 
 
-def refer(
-    look: Look, tables: Sequence[Ids], *, besides: Sequence[str] = ()
-) -> tuple[dict[str, str], str] | None:
-    """Find the column whose ids one of the tables has: the keys ``id`` and ``ids_of``, and why."""
+@dataclass(frozen=True)
+class Reference:
+    """A column of ids of another table: whose, the keys ``id`` and ``ids_of``, and why."""
+
+    to: Ids
+    keys: dict[str, str]
+    why: str
+
+
+def refer(look: Look, tables: Sequence[Ids], *, besides: Sequence[str] = ()) -> Reference | None:
+    """Find the column most of whose ids one of the tables has."""
     best: tuple[float, bool, str, Ids] | None = None
     for column in look.plain:
         cells = look.ids(column) if column not in besides else set()
@@ -124,12 +143,18 @@ def refer(
     found, _, column, ids = best
     ids.choose()
     why = f"'{column}' refers to '{ids.column}' of '{ids.entry.file}', which has {found:.0%} of its ids"
-    return {"id": column, "ids_of": ids.name}, why
+    return Reference(ids, {"id": column, "ids_of": ids.name}, why)
 
 
 def share(cells: set[str], known: set[str]) -> float:
     """Share of the cells that are known."""
     return len(cells & known) / max(len(cells), 1)
+
+
+def _only_numbered(columns: set[str]) -> bool:
+    """Whether columns have one name, such as X_1, X_2, and differ in its number alone."""
+    names = {name.rstrip("0123456789") for name in columns}
+    return len(names) == 1 and names != {""}  # numbers and no name are Entrez ids
 
 
 def _distinct(look: Look, taken: set[Any]) -> str:

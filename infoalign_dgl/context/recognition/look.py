@@ -30,13 +30,14 @@ _INCHIKEY = re.compile(r"(InChIKey=)?[A-Z]{14}-[A-Z]{10}-[A-Z]")
 _WELL = re.compile(r"[A-P][A-Z]?-?\d{1,2}")
 _GENE_NAME = re.compile(r"entrez|gene|ncbi", re.IGNORECASE)
 _SYMBOL = re.compile(r"[A-Za-z][A-Za-z0-9]*([.@_-][A-Za-z0-9]+)*")
+_DIGITS = re.compile(r"\d+")
 _SYMBOL_COLUMN = re.compile(r"[A-Z][A-Z0-9]+([.-][A-Z0-9]+)*|C\d+orf\d+")
 _MIN_SYMBOLS = 20
 _LABELS = {"plate": {"plate", "barcode"}, "dose": {"dose", "conc", "concentration"}}
 _LABELS |= {"batch": {"batch", "source", "run"}}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Look:
     """A table as it was found.
 
@@ -83,17 +84,17 @@ class Look:
     @cached_property
     def structure(self) -> tuple[str, str, str] | None:
         """The column of structures: the key it has in a spec, the column, and why it is taken for that."""
-        tried = ((column, self.sample(column)) for column in self.plain)
-        found = (
-            (column, *_structures(cells, named="smiles" in column.lower()))
-            for column, cells in tried
-            if cells
-        )
-        best = max(found, key=lambda row: row[2], default=("", "", 0.0))
-        if best[2] < _MOSTLY:
+        found = []
+        for column in self.plain:
+            kind, read, tried = _structures(self.sample(column), named="smiles" in column.lower())
+            if read >= _MOSTLY * tried > 0:
+                # SMILES before InChI, which does not say which tautomer was drawn.
+                found.append((kind == "smiles", read / tried, kind, column, read, tried))
+        if not found:
             return None
-        name = "InChI" if best[1] == "inchi" else "SMILES"
-        return best[1], best[0], f"'{best[0]}' holds structures: RDKit reads {best[2]:.0%} as {name}"
+        _, _, kind, column, read, tried = max(found, key=lambda row: row[:2])
+        name = "InChI" if kind == "inchi" else "SMILES"
+        return kind, column, f"'{column}' holds structures: RDKit reads {read} of {tried} tried as {name}"
 
     @cached_property
     def genes(self) -> list[str]:
@@ -154,7 +155,10 @@ class Look:
         """Whether the cells in these rows look like gene symbols, nearly each once."""
         there = [cell for row in rows if (cell := self.cells[column][row])]
         like = sum(bool(_SYMBOL.fullmatch(cell)) and len(cell) <= 20 for cell in there)
-        return like >= 0.9 * max(len(there), 1) and len(set(there)) >= 0.9 * len(there) > 0
+        # Ids such as JCP2022_800003 and NM_001155 look like symbols too, but differ in little but numbers.
+        words = {_DIGITS.sub("", cell) for cell in there}
+        different = len(set(there)) >= 0.9 * len(there) and len(words) > max(1, 0.1 * len(there))
+        return different and like >= 0.9 * len(there)
 
     def inchikeys(self) -> list[str]:
         """Columns of InChIKeys, from which no structure can be made."""
@@ -225,8 +229,8 @@ def _spread(names: Sequence[str], count: int = 6) -> list[str]:
     return [names[place] for place in sorted(set(np.linspace(0, len(names) - 1, count).astype(int).tolist()))]
 
 
-def _structures(cells: Sequence[str], *, named: bool) -> tuple[str, float]:
-    """Which notation of structures RDKit reads most of the cells in, and the share of them."""
+def _structures(cells: Sequence[str], *, named: bool) -> tuple[str, int, int]:
+    """Which notation of structures RDKit reads most of the cells in, how many it reads, and of how many."""
     from rdkit import rdBase
 
     from infoalign_dgl.molecules.parsing import parse_structure
@@ -236,10 +240,10 @@ def _structures(cells: Sequence[str], *, named: bool) -> tuple[str, float]:
     # Many names and ids are SMILES too: 'CBS', 'C', '1'.
     structural = sum(bool(_STRUCTURAL.search(cell)) for cell in different)
     if kind == "smiles" and not named and structural < 0.3 * len(different):
-        return kind, 0.0
+        return kind, 0, len(different)
     with rdBase.BlockLogs():
         read = sum(parse_structure(cell, kind)[0] is not None for cell in different)  # type: ignore[arg-type]
-    return kind, read / len(different)
+    return kind, read, len(different)
 
 
 def _share_matching(pattern: re.Pattern[str], cells: Sequence[str]) -> float:

@@ -28,8 +28,14 @@ def add_molecules(look: Look, known: Known) -> bool:
     return True
 
 
-def name_ids(known: Known) -> None:
-    """Give each table of molecules that no other refers to its likeliest column of ids."""
+def finish(known: Known) -> None:
+    """Give tables of molecules that no other refers to their likeliest ids; say what the others may be."""
+    entries = [one for one in known.found if one.section == "molecules"]
+    for entry in entries:
+        if "id" in entry.keys and len(entries) > 1:
+            entry.reasons.append(
+                "written as [[crosswalks]], it would bring only those molecules whose ids other tables have"
+            )
     for ids in known.molecules:
         if "id" not in ids.entry.keys:
             ids.entry.keys["id"] = ids.column

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from infoalign_dgl.context.recognition.known import Recognized
+from infoalign_dgl.context.recognition.known import Recognized, refer
 from infoalign_dgl.context.recognition.profiles import molecule_profiles
 
 if TYPE_CHECKING:
@@ -17,13 +17,26 @@ def morphology(look: Look, known: Known) -> Recognized | None:
     if not (look.conventional or look.blocks):
         return None
     features, columns, why = _features(look)
-    if look.genes and known.molecule(look, besides=look.genes) is None:
+    of_genes = _genes(look, known)
+    if of_genes is not None:
         space, shared = known.space(look, "gene_morphology", set(columns))
-        reason = f"'{look.genes[0]}' has Entrez ids, and no column names molecules"
-        keys = {"gene": look.genes[0], "space": space, **features}
-        return Recognized(look.file, "gene_morphology", keys, [why + shared, reason])
+        keys = {**of_genes[0], "space": space, **features}
+        return Recognized(look.file, "gene_morphology", keys, [why + shared, of_genes[1]])
     space, shared = known.space(look, "morphology", set(columns))
     return molecule_profiles(look, known, "morphology", {"space": space, **features}, why + shared)
+
+
+def _genes(look: Look, known: Known) -> tuple[dict[str, str], str] | None:
+    """Find the keys that name a row's gene, and why, unless the table is about molecules."""
+    if look.structure:
+        return None
+    # Plates of guides have some wells with compounds, which are controls: most ids decide.
+    found = refer(look, [*known.molecules, *known.reagents], besides=look.genes)
+    if found is not None:
+        return (found.keys, found.why) if found.to.entry.section == "perturbations" else None
+    if look.genes:
+        return {"gene": look.genes[0]}, f"'{look.genes[0]}' has Entrez ids, and no column names molecules"
+    return None
 
 
 def _features(look: Look) -> tuple[dict[str, Any], list[str], str]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from infoalign_dgl.context.recognition.known import Recognized
+from infoalign_dgl.context.sections.networks import GENE_METAEDGES, MOLECULE_METAEDGES
 from infoalign_dgl.sources.files.base import parse_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from infoalign_dgl.context.recognition.known import Known
     from infoalign_dgl.context.recognition.look import Look
 
@@ -21,26 +24,24 @@ def pairs(look: Look, known: Known) -> Recognized | None:
     """Recognize two columns of genes, or one and a molecule."""
     weight = _weight(look)
     signed = weight is not None and min(_scores(look, weight), default=0.0) < 0
-    regulates = signed or "direction" in look.plain
+    directed = signed or "direction" in look.plain
     genes = look.genes
     molecule = known.molecule(look, besides=genes) if genes else None
     if molecule is not None:
-        kind = "regulates" if regulates else "binds"
-        keys = {"kind": kind, **molecule[0], "gene": genes[0], **_weight_keys(look, weight)}
+        section, where = "molecule_gene", {**molecule[0], "gene": genes[0]}
+        kind, why_kind = _kind(look, ("binds", "regulates"), MOLECULE_METAEDGES, directed=directed)
         reasons = [molecule[1], f"'{genes[0]}' has Entrez ids"]
-        section = "molecule_gene"
     elif len(genes) >= 2:
-        covaries = bool(re.search(r"covar|GcG", look.file, re.IGNORECASE))
-        kind = "regulates" if regulates else "covaries" if covaries else "interacts"
-        keys = {"kind": kind, "source": genes[0], "target": genes[1], **_weight_keys(look, weight)}
+        section, where = "gene_gene", {"source": genes[0], "target": genes[1]}
+        kinds = ("interacts", "covaries", "regulates")
+        kind, why_kind = _kind(look, kinds, GENE_METAEDGES, directed=directed)
         reasons = [f"'{genes[0]}' and '{genes[1]}' have Entrez ids"]
-        section = "gene_gene"
     else:
         return None
     if weight is not None:
         reasons.append(f"'{weight}' has a number in each row, and by its name these are weights or scores")
-    reasons.append(_kind_reason(kind, signed=regulates))
-    return Recognized(look.file, section, keys, reasons)
+    keys = {"kind": kind, **where, **_weight_keys(look, weight)}
+    return Recognized(look.file, section, keys, [*reasons, why_kind])
 
 
 def _weight(look: Look) -> str | None:
@@ -68,7 +69,18 @@ def _scores(look: Look, column: str) -> list[float]:
     return found
 
 
-def _kind_reason(kind: str, *, signed: bool) -> str:
-    if signed:
-        return f"kind: '{kind}', since there are signs or a direction"
-    return f"kind: '{kind}' is a guess, since the table does not say"
+def _kind(
+    look: Look, kinds: Sequence[str], metaedges: Mapping[Any, str], *, directed: bool
+) -> tuple[str, str]:
+    """Choose the kind of edges, and say why: by signs, by the file's name, or else the first one."""
+    if directed:
+        return "regulates", "kind: 'regulates', since there are signs or a direction"
+    words = re.findall(r"[A-Za-z>]+", look.path.name)
+    code = next((code for code in metaedges if code in words), None)
+    if code is not None:
+        return metaedges[code], f"kind: '{metaedges[code]}', since the file's name has Hetionet's '{code}'"
+    named = next((kind for kind in kinds if kind[:5] in look.path.name.lower()), None)
+    if named is not None:
+        return named, f"kind: '{named}', by the file's name"
+    others = " or ".join(f"'{kind}'" for kind in kinds[1:])
+    return kinds[0], f"kind: '{kinds[0]}' is a guess, since the table does not say; it may be {others}"

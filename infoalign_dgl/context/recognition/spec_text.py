@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,10 +27,15 @@ def spec_text(found: Sequence[Recognized]) -> str:
 
 
 def _toml(keys: dict[str, Any]) -> list[str]:
-    return [f"{key} = {_value(given)}" for key, given in keys.items() if given is not None]
+    return [f"{key} = {toml_value(given)}" for key, given in keys.items() if given is not None]
 
 
-def _value(given: Any) -> str:
+def toml_value(given: Any) -> str:
+    """Write text, a list of it or a table as TOML does."""
     if isinstance(given, dict):
-        return "{ " + ", ".join(f"{_value(k)} = {_value(v)}" for k, v in given.items()) + " }"
+        return "{ " + ", ".join(f"{_key(key)} = {toml_value(value)}" for key, value in given.items()) + " }"
     return json.dumps(given, ensure_ascii=False)  # TOML writes strings and lists of them as JSON does
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml_value(name)
