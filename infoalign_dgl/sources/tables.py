@@ -17,7 +17,7 @@ import pandas as pd
 
 from infoalign_dgl.errors import SourceError
 from infoalign_dgl.sources.files import delimited, gct, gctx, h5ad, parquet, sdf, smi
-from infoalign_dgl.sources.files.base import suffix
+from infoalign_dgl.sources.files.base import number_repeated, suffix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -80,7 +80,7 @@ def format_by_ending(path: Path) -> Format | None:
     return _ENDINGS.get(suffix(path))
 
 
-def read_header(path: Path, *, format: Format | None = None) -> list[str]:
+def read_header(path: Path, *, format: Format | None = None, repeated: bool = False) -> list[str]:
     """Read the column names of a table.
 
     Parameters
@@ -90,6 +90,8 @@ def read_header(path: Path, *, format: Format | None = None) -> list[str]:
         ``.gct`` (each also with ``.gz``), ``.parquet``, ``.pq``, ``.h5ad`` or ``.gctx``.
     format : str, optional
         The kind of file, whatever its ending says; see ``Format``.
+    repeated : bool
+        Call the second of two columns ``x`` of a text ``x#2``, and so on, instead of refusing the file.
 
     Raises
     ------
@@ -98,6 +100,8 @@ def read_header(path: Path, *, format: Format | None = None) -> list[str]:
     """
     _require_file(path)
     names = _reader(path, format).header(path)
+    if repeated and (format or format_by_ending(path)) in ("csv", "tsv"):
+        return number_repeated(names)
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise SourceError(f"'{path}' has two columns named '{twice}': rename or remove one of them")
@@ -110,6 +114,7 @@ def read_table(
     text: Sequence[str] = (),
     numbers: Sequence[str] = (),
     format: Format | None = None,
+    repeated: bool = False,
 ) -> pd.DataFrame:
     """Read chosen columns of a table.
 
@@ -121,7 +126,7 @@ def read_table(
         Columns to read as strings, with None for an empty cell, ``NA``, ``nan`` and the like, and ``-666``.
     numbers : sequence of str
         Columns to read as float64, with NaN for an empty cell, for -666, and for what is not a number.
-    format : str, optional
+    format, repeated
         As for :func:`read_header`.
 
     Returns
@@ -135,7 +140,7 @@ def read_table(
         As for :func:`read_header`; and if a column is missing, a row has too few or too many fields, the
         file ends too early, or there is no row.
     """
-    names = read_header(path, format=format)
+    names = read_header(path, format=format, repeated=repeated)
     known = set(names)
     for wanted in (*text, *numbers):
         if wanted not in known:

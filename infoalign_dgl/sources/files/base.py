@@ -50,6 +50,19 @@ class Cells:
     rows: np.ndarray
 
 
+def number_repeated(names: Sequence[str]) -> list[str]:
+    """Name the second of two columns ``x`` ``x#2``, and so on; the first keeps its name."""
+    taken, numbered = set(names), []
+    seen: dict[str, int] = {}
+    for name in names:
+        number = seen.get(name, 0) + 1
+        while number > 1 and f"{name}#{number}" in taken:
+            number += 1
+        seen[name] = number
+        numbered.append(name if number == 1 else f"{name}#{number}")
+    return numbered
+
+
 def suffix(path: Path) -> str:
     """Lower-case ending that says the kind of table, ``.gz`` taken off."""
     suffixes = [suffix.lower() for suffix in path.suffixes]

@@ -19,6 +19,7 @@ from infoalign_dgl.errors import SourceError
 from infoalign_dgl.sources.files.base import (
     UNREADABLE,
     Cells,
+    number_repeated,
     open_binary,
     take_arrow,
     unreadable,
@@ -55,16 +56,16 @@ def header(path: Path, *, delimiter: str) -> list[str]:
 
 
 def read(path: Path, text: Sequence[str], numbers: Sequence[str], *, delimiter: str) -> Cells:
-    """Read columns, as :func:`infoalign_dgl.sources.tables.read_table` says."""
+    """Read columns, as :func:`infoalign_dgl.sources.tables.read_table` says; repeated names are numbered."""
     types = {name: pa.string() for name in text} | {name: pa.float64() for name in numbers}
+    given = header(path, delimiter=delimiter)
+    names = number_repeated(given)
     try:
-        try:
-            table, has_blanks = _parse(path, types, delimiter)
-        except pa.ArrowInvalid as error:
-            if "conversion error" not in str(error):
-                raise
-            # A cell that is no number: read again as text, from which numbers are taken one by one.
-            table, has_blanks = _parse(path, dict.fromkeys(types, pa.string()), delimiter)
+        if names != given:  # pyarrow chooses columns by the names that are in the file
+            table, has_blanks = _parse(path, dict.fromkeys(given, pa.string()), delimiter, [])
+            table = table.rename_columns(names).select(list(types))
+        else:
+            table, has_blanks = _parse_chosen(path, types, delimiter)
         rows = np.arange(2, table.num_rows + 2)
         if has_blanks:
             rows = _row_numbers(path, delimiter)
@@ -95,8 +96,20 @@ class _BlankLines(io.RawIOBase):
         return data
 
 
-def _parse(path: Path, types: dict[str, pa.DataType], delimiter: str) -> tuple[pa.Table, bool]:
-    """Parse columns, and say whether some lines are blank."""
+def _parse_chosen(path: Path, types: dict[str, pa.DataType], delimiter: str) -> tuple[pa.Table, bool]:
+    try:
+        return _parse(path, types, delimiter, list(types))
+    except pa.ArrowInvalid as error:
+        if "conversion error" not in str(error):
+            raise
+        # A cell that is no number: read again as text, from which numbers are taken one by one.
+        return _parse(path, dict.fromkeys(types, pa.string()), delimiter, list(types))
+
+
+def _parse(
+    path: Path, types: dict[str, pa.DataType], delimiter: str, chosen: list[str]
+) -> tuple[pa.Table, bool]:
+    """Parse the chosen columns, all where the list is empty, and say whether some lines are blank."""
     ragged: list[tuple[int, int, int]] = []
 
     def remember(row: pyarrow.csv.InvalidRow) -> str:
@@ -108,7 +121,7 @@ def _parse(path: Path, types: dict[str, pa.DataType], delimiter: str) -> tuple[p
             delimiter=delimiter, newlines_in_values=True, invalid_row_handler=remember
         ),
         "convert_options": pyarrow.csv.ConvertOptions(
-            column_types=types, include_columns=list(types), strings_can_be_null=True
+            column_types=types, include_columns=chosen, strings_can_be_null=True
         ),
     }
     for block in _BLOCKS:
