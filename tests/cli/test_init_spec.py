@@ -30,3 +30,27 @@ def test_from_files_to_a_spec_that_passes(tmp_path):
     again = run(tmp_path, "init-spec", "data/mine.csv", "-o", "spec.toml")
     assert again.returncode == 1
     assert "'spec.toml' already exists" in again.stderr
+
+
+def test_tables_are_never_overwritten_and_each_is_taken_once(tmp_path):
+    table = tmp_path / "mine.csv"
+    table.write_text("id,structure\nM1,CC(=O)O\nM2,c1ccccc1O\n")
+    done = run(tmp_path, "init-spec", "mine.csv", "-o", "mine.csv", "--overwrite")
+    assert done.returncode == 1
+    assert "'mine.csv' is one of the tables to look at" in done.stderr
+    assert table.read_text().startswith("id,structure")
+    done = run(tmp_path, "init-spec", "mine.csv", "-o", "no/such/spec.toml")
+    assert done.returncode == 1
+    assert "'no/such/spec.toml' is in a folder that does not exist" in done.stderr
+    done = run(tmp_path, "init-spec", "mine.csv", "./mine.csv")
+    assert done.stdout.count("[[molecules]]") == 1
+
+
+def test_what_is_commented_out_says_why_on_the_screen_too(tmp_path):
+    (tmp_path / "cells.csv").write_text("who,Cells_a,Cells_b,Cells_c\nM1,1,2,3\nM2,3,1,2\n")
+    (tmp_path / "notes.csv").write_text("day,remark\n1,wet\n2,dry\n")
+    done = run(tmp_path, "init-spec", "cells.csv", "notes.csv", "-o", "spec.toml")
+    assert done.returncode == 0, done.stderr
+    assert "cells.csv: morphology (commented out: 3 columns are features" in done.stdout
+    assert "; no column has structures, or ids of a table" in done.stdout
+    assert "notes.csv: not recognized: no structures" in done.stdout

@@ -31,6 +31,8 @@ def add_molecules(look: Look, known: Known) -> bool:
 def finish(known: Known) -> None:
     """Give tables of molecules that no other refers to their likeliest ids; say what the others may be."""
     entries = [one for one in known.found if one.section == "molecules"]
+    if len(entries) > 1:
+        entries[0].reasons.append("of a molecule in several tables, the structure in the first one is kept")
     for entry in entries:
         if "id" in entry.keys and len(entries) > 1:
             entry.reasons.append(

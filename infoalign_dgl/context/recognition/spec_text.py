@@ -20,7 +20,8 @@ def spec_text(found: Sequence[Recognized]) -> str:
     if not any(one.section and not one.off for one in found):
         lines.append("# No table was recognized: fill in the sections below, or see examples/own-data.toml.")
     for one in found:
-        lines += ["", *(f"# {reason}" for reason in one.reasons)]
+        # A reason may have a column's name in it, and that a line break, which would end the comment.
+        lines += ["", *(f"# {' '.join(reason.split())}" for reason in one.reasons)]
         body = [f"[[{one.section or 'section'}]]", *_toml({"file": one.file} | one.keys)]
         lines += [f"# {line}" for line in body] if one.off or not one.section else body
     return "\n".join(lines) + "\n"

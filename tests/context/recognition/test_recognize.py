@@ -218,11 +218,19 @@ def test_profiles_of_unknown_molecules_and_symbols_of_unknown_genes_lack_a_table
     assert tomllib.loads(spec_text(found)) == {}
 
 
+def test_ids_that_differ_in_numbers_are_no_symbols(tmp_path):
+    transcripts = [f"NM_{number:06}" for number in range(len(GENES))]
+    table = {"transcript": transcripts, "ncbi_id": GENES, "short": SYMBOLS}
+    pd.DataFrame(table).to_csv(tmp_path / "genes.csv", index=False)
+    (found,) = recognize([tmp_path / "genes.csv"], ["genes.csv"])
+    assert (found.section, found.keys) == ("gene_ids", {"symbol": "short", "entrez": "ncbi_id"})
+
+
 def test_odd_names_survive_toml(tmp_path):
     name = 'my "odd" \\ täble.csv'
-    pd.DataFrame({'a "b"\\c': IDS, "smiles": SMILES}).to_csv(tmp_path / name, index=False)
+    pd.DataFrame({'a "b"\\c\nd': IDS, "smiles": SMILES}).to_csv(tmp_path / name, index=False)
     spec, checked = spec_of(recognize([tmp_path / name], [name]), tmp_path)
-    assert (spec.molecules[0].file, spec.molecules[0].id) == (name, 'a "b"\\c')
+    assert (spec.molecules[0].file, spec.molecules[0].id) == (name, 'a "b"\\c\nd')
     assert checked.problems == []
 
 
