@@ -33,6 +33,7 @@ _SYMBOL = re.compile(r"[A-Za-z][A-Za-z0-9]*([.@_-][A-Za-z0-9]+)*")
 _DIGITS = re.compile(r"\d+")
 _SYMBOL_COLUMN = re.compile(r"[A-Z][A-Z0-9]+([.-][A-Z0-9]+)*|C\d+orf\d+")
 _MIN_SYMBOLS = 20
+_LABEL_CELLS = {"0", "1", "0.0", "1.0"}
 _LABELS = {"plate": {"plate", "barcode"}, "dose": {"dose", "conc", "concentration"}}
 _LABELS |= {"batch": {"batch", "source", "run"}}
 
@@ -57,6 +58,8 @@ class Look:
         Columns that are features by pycytominer's convention.
     symbol_columns : list of str
         Columns whose names look like gene symbols, where most columns are such.
+    label_blocks : list of str
+        Patterns of columns that hold zeros and ones alone, as the labels of tasks do.
     """
 
     path: Path
@@ -67,6 +70,7 @@ class Look:
     entrez_columns: list[str]
     conventional: list[str]
     symbol_columns: list[str]
+    label_blocks: list[str] = field(default_factory=list)
     known_genes: set[str] = field(default_factory=set)  # filled in once all tables were looked at
 
     @cached_property
@@ -197,13 +201,16 @@ def look_at(path: Path, file: str) -> Look:
     blocks = {}
     for pattern, names in groups.items():
         if all(look.is_numeric(name) or not look.sample(name) for name in _spread(names)):
-            blocks[pattern] = names
+            if {cell for name in _spread(names) for cell in look.sample(name)} <= _LABEL_CELLS:
+                look.label_blocks.append(pattern)
+            else:
+                blocks[pattern] = names
     rest = [name for pattern, names in groups.items() if pattern not in blocks for name in names]
     more = [name for name in rest if name not in look.cells][:_MOST_PLAIN]
     cells = look.cells if not more else look.cells | _columns(path, more)
     ordered = dict(sorted(blocks.items(), key=lambda item: -len(item[1])))
     read = {column: cells[column] for column in header if column in cells}
-    return Look(path, file, header, read, ordered, *named)
+    return Look(path, file, header, read, ordered, *named, label_blocks=look.label_blocks)
 
 
 def _columns(path: Path, names: Sequence[str]) -> dict[str, list[str | None]]:

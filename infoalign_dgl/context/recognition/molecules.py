@@ -21,6 +21,9 @@ def add_molecules(look: Look, known: Known) -> bool:
         return False
     name = known.table_name(look)
     entry = Recognized(look.file, "molecules", {"name": name, key: column}, [why])
+    if look.label_blocks:
+        labels = ", ".join(look.label_blocks)
+        entry.reasons.append(f"columns of zeros and ones alone ({labels}) are labels of a task, not features")
     inchikeys = look.inchikeys()
     keyed = sorted(candidates, key=lambda name: (name in inchikeys, "id" not in name.lower()))
     known.molecules += [Ids(name, candidate, look.ids(candidate), entry) for candidate in keyed]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from infoalign_dgl.context.recognition.look import Look
 
 _MIN_CONTROLS = 50  # rows that a control has at least
-_MIN_CONTROL_SHARE = 0.1  # of all rows
+_MIN_CONTROL_SHARE = 0.02  # of all rows
 _TIMES_THE_NEXT = 3  # as many as any other molecule
 
 

@@ -218,6 +218,15 @@ def test_profiles_of_unknown_molecules_and_symbols_of_unknown_genes_lack_a_table
     assert tomllib.loads(spec_text(found)) == {}
 
 
+def test_labels_of_a_task_are_no_features(tmp_path):
+    labels = np.random.default_rng(0).integers(0, 2, (len(SMILES), 6))
+    frame = pd.DataFrame(labels, columns=[f"NVS_{n}" for n in "abcdef"])
+    frame.assign(smiles=SMILES).to_csv(tmp_path / "task.csv", index=False)
+    (found,) = recognize([tmp_path / "task.csv"], ["task.csv"])
+    assert (found.section, found.keys) == ("molecules", {"name": "task", "smiles": "smiles"})
+    assert found.reasons[1] == "columns of zeros and ones alone (NVS_*) are labels of a task, not features"
+
+
 def test_ids_that_differ_in_numbers_are_no_symbols(tmp_path):
     transcripts = [f"NM_{number:06}" for number in range(len(GENES))]
     table = {"transcript": transcripts, "ncbi_id": GENES, "short": SYMBOLS}
