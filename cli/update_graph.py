@@ -19,7 +19,11 @@ from infoalign_dgl.cli._output import json_option
     type=click.Path(path_type=Path),
     help="Folder to write the new graph to [default: in the place of GRAPH].",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a graph that stands at the output.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace a graph at the output, or GRAPH by one without all of its tables.",
+)
 @build_options
 @json_option
 def command(

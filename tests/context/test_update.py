@@ -191,6 +191,20 @@ def test_the_old_graph_stays_if_the_new_one_fails(folder):
     assert sorted(p.name for p in folder.iterdir() if p.name.startswith(".")) == []
 
 
+def test_a_spec_without_all_tables_does_not_take_the_old_graphs_place(folder):
+    """Else who lists only what is new would lose the rest."""
+    (folder / "more.toml").write_text(MORE)
+    before = (folder / "old/SHA256SUMS").read_text()
+    sentence = r"'expression.csv' and 2 more of '.*old' is not in '.*more.toml'.*: add it, .*--overwrite"
+    with pytest.raises(InfoAlignError, match=sentence):
+        update_graph(folder / "old", folder / "more.toml")
+    assert (folder / "old/SHA256SUMS").read_text() == before
+    built, _ = update_graph(folder / "old", folder / "more.toml", folder / "new")
+    assert built.num_nodes["molecule"] == 2
+    built, _ = update_graph(folder / "old", folder / "more.toml", overwrite=True)
+    assert built.num_nodes["molecule"] == 2
+
+
 def test_without_an_earlier_build_nothing_is_known():
     assert Reuse().structures("smiles", ["C"], lambda new: [("C", "K", None)] * len(new)) == [
         ("C", "K", None)
