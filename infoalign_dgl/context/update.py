@@ -42,7 +42,8 @@ def update_graph(
     data_root, means
         As for :func:`build_context_graph`.
     overwrite : bool
-        Replace a graph that stands at ``folder``; or the earlier one by a graph that lacks some of its tables.
+        Replace a graph that stands at ``folder``; or the earlier one by a graph that lacks some of its
+        tables.
 
     Returns
     -------
@@ -84,8 +85,8 @@ def _check_tables_stay(graph: Path, spec: str | Path) -> None:
     if gone:
         more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
         raise GraphError(
-            f"'{gone[0]}'{more} of '{graph}' is not in '{spec}', which should list all tables of the new graph: "
-            "add it, write the new graph to another folder, or pass --overwrite to lose it"
+            f"'{gone[0]}'{more} of '{graph}' is not in '{spec}', which should list all tables of the new "
+            "graph: add it, write the new graph to another folder, or pass --overwrite to lose it"
         )
 
 
