@@ -38,11 +38,7 @@ from infoalign_dgl.sources.reference_layout import read_reference_layout
 from infoalign_dgl.sources.simulated import DEFAULT_MOLECULES, simulation_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from infoalign_dgl.sources.rows import ContextRows
-
-    Progress = Callable[[str, int, int], None]
 
 
 def build_to_folder(

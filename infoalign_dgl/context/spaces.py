@@ -112,7 +112,7 @@ def settle_missing(
     columns : sequence of str
         The d column names.
     max_missing : float
-        A column with a larger share of missing entries is dropped.
+        A column with a larger share of missing entries is dropped, and one without any value always.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def settle_missing(
             num_infinite += int(np.isinf(column).sum())
             gaps = ~np.isfinite(column)
             share = float(gaps.mean()) if len(gaps) else 0.0
-            if share > max_missing:
+            if share > max_missing or gaps.all():
                 dropped[columns[number]] = share
                 continue
             if gaps.any():

@@ -49,6 +49,14 @@ def test_huge_values_do_not_overflow():
     np.testing.assert_allclose(scaled[:, 0], [0.5, 1.0])
 
 
+def test_a_column_without_values_is_dropped_whatever_share_may_be_missing():
+    values = np.array([[1.0, np.nan, 3.0], [2.0, np.nan, np.nan]])
+    settled = settle_missing(values, ["a", "b", "c"], max_missing=1.0)
+    assert settled.columns == ["a", "c"]
+    assert settled.dropped_columns == {"b": 1.0}
+    np.testing.assert_array_equal(settled.values, [[1, 3], [2, 3]])
+
+
 def test_missing_values_are_dropped_with_the_column_or_become_the_median():
     values = np.arange(80, dtype=float).reshape(20, 4)
     values[3, 1] = np.nan  # 1 of 20 is 5 %: filled
