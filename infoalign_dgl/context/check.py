@@ -96,12 +96,15 @@ def check_spec(spec: Path, *, data_root: Path | None = None, means: Means | None
 
 @dataclass
 class _Check:
-    """A check under way. ``broken`` has the names of tables that others refer to and that cannot be used."""
+    """A check under way. ``broken`` has the names of tables that others refer to and that cannot be used.
+
+    ``readers`` has, by ``id()``, those of the tables that may be read: their headers are right.
+    """
 
     data_root: Path
     findings: list[Finding] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
-    unread: set[int] = field(default_factory=set)  # id() of tables whose header is wrong already
+    readers: dict[int, _Watching] = field(default_factory=dict)
     symbols_unread: bool = False
 
     def problem(self, message: str, file: str | None = None) -> None:
@@ -146,19 +149,21 @@ class _Check:
         """List the files that are missing, and the columns and patterns that tables lack."""
         for section, table in _tables(spec):
             try:
-                reader = TableReader(section, table, self.data_root)
+                reader = _Watching(section, table, self.data_root)
             except (SourceError, SpecError) as error:
                 self.give_up(section, table, [str(error)])
                 continue
             wrong = [str(error) for error in _header_errors(reader, table)]
             if wrong:
                 self.give_up(section, table, wrong)
+            else:
+                self.readers[id(table)] = reader
 
     def give_up(self, section: str, table: Table, sentences: Sequence[str]) -> None:
         """List why a table cannot be read, and remember it for those that need it."""
         for sentence in sentences:
             self.problem(sentence, table.file)
-        self.unread.add(id(table))
+        self.readers.pop(id(table), None)
         self.broken |= {table.name} if hasattr(table, "name") else set()
         self.symbols_unread |= section == "gene_ids"
 
@@ -177,7 +182,8 @@ class _Check:
 
     def read_one(self, section: str, table: Table, read: Callable[[TableReader], Any]) -> list[Any]:
         """Read one table unless that cannot work, and list what is wrong with it."""
-        if id(table) in self.unread:
+        reader = self.readers.get(id(table))
+        if reader is None:
             return []
         needed = getattr(table, "ids_of", None)
         if needed in self.broken or (self.symbols_unread and getattr(table, "genes", "") == "symbol"):
@@ -186,10 +192,9 @@ class _Check:
                 f"[[{section}]] '{table.file}' was not looked into, since it needs {other}, which cannot"
             )
             self.findings.append(Finding(f"{message} be read: correct that and check again", table.file))
-            self.unread.add(id(table))
+            del self.readers[id(table)]
             return []
         try:
-            reader = _Watching(section, table, self.data_root)
             found = read(reader)
         except (SourceError, SpecError) as error:
             self.give_up(section, table, [str(error)])
@@ -244,27 +249,22 @@ class _Watching(TableReader):
     def read(self, keys: Sequence[str], numbers: Sequence[str] = (), **more: Any) -> Loaded:
         """Read as :class:`TableReader` does."""
         loaded = super().read(keys, numbers, **more)
-        columns = [
-            name
-            for name in numbers
-            if loaded.frame[name].dtype == np.float64 and np.isnan(loaded.frame[name].to_numpy()).any()
-        ]
-        self.findings = list(self._not_numbers(columns, set(loaded.numbers.tolist()), len(loaded.frame)))
+        self.findings = list(self._not_numbers(self.strange, loaded.numbers))
         return loaded
 
-    def _not_numbers(self, columns: list[str], used: set[int], count: int) -> Iterator[Finding]:
-        """Read columns with gaps again, as text."""
-        step = max(1, _CELLS_AT_ONCE // max(count, 1))
+    def _not_numbers(self, columns: list[str], used: np.ndarray) -> Iterator[Finding]:
+        """Read columns with such cells again, as text; ``used`` has the numbers of the rows to look at."""
+        step = max(1, _CELLS_AT_ONCE // max(len(used), 1))
         cells: Counter[str] = Counter()
         first: list[list[Any]] = []
         for start in range(0, len(columns), step):
             part = columns[start : start + step]
-            frame = read_table(self.path, text=part, format=self.table.format)
+            frame = read_table(self.path, text=part, format=self.table.format, header=self.header)
+            frame = frame.loc[used]
             for column in part:
                 texts = frame[column]
                 there = texts[texts.notna()]
                 bad = there[np.isnan(parse_numbers(there.tolist()))]
-                bad = bad[[row in used for row in bad.index]]
                 if len(bad):
                     cells[column] = len(bad)
                     first += [[int(row), f"{column}: {text}"] for row, text in bad[:LISTED].items()]

@@ -115,6 +115,8 @@ def read_table(
     numbers: Sequence[str] = (),
     format: Format | None = None,
     repeated: bool = False,
+    header: Sequence[str] | None = None,
+    strange: list[str] | None = None,
 ) -> pd.DataFrame:
     """Read chosen columns of a table.
 
@@ -128,6 +130,10 @@ def read_table(
         Columns to read as float64, with NaN for an empty cell, for -666, and for what is not a number.
     format, repeated
         As for :func:`read_header`.
+    header : sequence of str, optional
+        What :func:`read_header` gave, which is read again otherwise.
+    strange : list of str, optional
+        Gets the names of those of ``numbers`` that have a cell that is neither empty nor a number.
 
     Returns
     -------
@@ -140,7 +146,7 @@ def read_table(
         As for :func:`read_header`; and if a column is missing, a row has too few or too many fields, the
         file ends too early, or there is no row.
     """
-    names = read_header(path, format=format, repeated=repeated)
+    names = read_header(path, format=format, repeated=repeated) if header is None else header
     known = set(names)
     for wanted in (*text, *numbers):
         if wanted not in known:
@@ -148,6 +154,8 @@ def read_table(
     cells = _reader(path, format).read(path, text, numbers)
     if len(cells.rows) == 0:
         raise SourceError(f"'{path}' has a header and no rows: give a table with at least one row")
+    if strange is not None:
+        strange += cells.strange
     index = pd.Index(cells.rows, name="row")
     if not numbers:
         return pd.DataFrame({name: pd.Series(cells.text[name], dtype=object) for name in text}).set_index(
@@ -180,7 +188,7 @@ def normalize_id(value: str | None) -> str | None:
     if value is None:
         return None
     value = value.strip()
-    whole = _FLOAT_LIKE_INTEGER.fullmatch(value)
+    whole = _FLOAT_LIKE_INTEGER.fullmatch(value) if "." in value else None
     return (whole[1] if whole else value) or None
 
 
@@ -189,7 +197,11 @@ def normalize_entrez(value: str | None) -> str | None:
 
     ``"1017"``, ``"1017.0"``, ``" 01017"`` and Hetionet's ``"Gene::1017"`` all give ``"1017"``.
     """
-    found = _ENTREZ.fullmatch(value.strip()) if value is not None else None
+    if value is None:
+        return None
+    if value.isdecimal() and value.isascii() and value[0] != "0":  # most are so, and there are many
+        return value
+    found = _ENTREZ.fullmatch(value.strip())
     return str(int(found[1])) if found and int(found[1]) > 0 else None
 
 

@@ -121,6 +121,7 @@ class TableReader:
         self.path = data_root / table.file
         self.format = table.format or format_by_ending(self.path)
         self.header = read_header(self.path, format=table.format)
+        self.strange: list[str] = []  # of the columns of numbers, those with a cell that is no number
 
     def features(self, patterns: Sequence[str]) -> list[str]:
         """Names of the columns that match any of the patterns."""
@@ -154,7 +155,14 @@ class TableReader:
             self.require(key, column)
         numbers = [column for column in numbers if column not in asked.values()]
         texts = list(dict.fromkeys([*asked.values(), *text]))
-        frame = read_table(self.path, text=texts, numbers=numbers, format=self.table.format)
+        frame = read_table(
+            self.path,
+            text=texts,
+            numbers=numbers,
+            format=self.table.format,
+            header=self.header,
+            strange=self.strange,
+        )
         account = TableAccount(self.table.file, self.section, len(frame))
         return self._filtered(frame, account)
 

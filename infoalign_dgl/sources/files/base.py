@@ -43,11 +43,14 @@ class Cells:
         The numeric columns, shape (rows, columns), floating; NaN for an empty cell and one that is no number.
     rows : np.ndarray
         The number by which a user finds each row in that kind of file, shape (rows,), int64.
+    strange : list of str
+        The numeric columns that have a cell that is neither empty nor a number.
     """
 
     text: dict[str, list[str | None]]
     numbers: np.ndarray
     rows: np.ndarray
+    strange: list[str]
 
 
 def number_repeated(names: Sequence[str]) -> list[str]:
@@ -149,6 +152,22 @@ def parse_numbers(texts: Sequence[Any]) -> np.ndarray:
     return pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(np.float64)
 
 
+def settle_texts(cells: Sequence[str | None]) -> list[str | None]:
+    """Give a column of texts, None for each cell that says that it is missing."""
+    return [None if cell in _MISSING else cell for cell in cells]
+
+
+def settle_numbers(cells: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, bool]:
+    """Give a column of numbers, NaN where missing, and whether a cell is neither empty nor a number."""
+    if isinstance(cells, np.ndarray):
+        values, strange = cells, False
+    else:
+        values = parse_numbers(cells)
+        without = (cells[row] for row in np.flatnonzero(np.isnan(values)).tolist())
+        strange = any(cell is not None and cell not in _MISSING for cell in without)
+    return np.where(values == _MISSING_NUMBER, np.nan, values), strange
+
+
 def take(
     text: Sequence[str],
     numbers: Sequence[str],
@@ -161,11 +180,7 @@ def take(
         values = column(name)
         return plain_texts(values) if isinstance(values, np.ndarray) else values
 
-    def floats(name: str) -> np.ndarray:
-        values = column(name)
-        return values if isinstance(values, np.ndarray) else parse_numbers(values)
-
-    return _cells(text, numbers, rows, texts, floats)
+    return _cells(text, numbers, rows, texts, column)
 
 
 def take_arrow(
@@ -190,11 +205,11 @@ def take_arrow(
         values = columns[name]
         return (values if pa.types.is_string(values.type) else values.cast(pa.string())).to_pylist()
 
-    def floats(name: str) -> np.ndarray:
+    def floats(name: str) -> np.ndarray | list[Any]:
         values = columns.pop(name)
         if pa.types.is_floating(values.type) or pa.types.is_integer(values.type):
             return values.cast(pa.float64(), safe=False).to_numpy()
-        return parse_numbers(values.to_pylist())
+        return values.to_pylist()
 
     cells = _cells(text, numbers, rows, texts, floats)
     pa.default_memory_pool().release_unused()
@@ -206,13 +221,14 @@ def _cells(
     numbers: Sequence[str],
     rows: np.ndarray,
     texts: Callable[[str], list[str | None]],
-    floats: Callable[[str], np.ndarray],
+    floats: Callable[[str], np.ndarray | list[Any]],
 ) -> Cells:
     """Take columns and settle what is missing in them."""
-    taken = {name: [None if cell in _MISSING else cell for cell in texts(name)] for name in text}
+    taken = {name: settle_texts(texts(name)) for name in text}
     matrix = _spill.empty((len(rows), len(numbers)), by_column=True)
+    strange = []
     for part in _spill.column_parts(matrix):
         for position in range(part.start, part.stop):
-            values = floats(numbers[position])
-            matrix[:, position] = np.where(values == _MISSING_NUMBER, np.nan, values)
-    return Cells(taken, matrix, rows)
+            matrix[:, position], is_strange = settle_numbers(floats(numbers[position]))
+            strange += [numbers[position]] if is_strange else []
+    return Cells(taken, matrix, rows, strange)

@@ -11,16 +11,26 @@ Where the rids are not the gene ids one wants, the fields on rows are a table of
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from infoalign_dgl import _spill
 from infoalign_dgl.errors import SourceError
-from infoalign_dgl.sources.files.base import UNREADABLE, Cells, open_lines, parse_numbers, take, unreadable
+from infoalign_dgl.sources.files.base import (
+    UNREADABLE,
+    Cells,
+    open_lines,
+    settle_numbers,
+    settle_texts,
+    take,
+    unreadable,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _VERSIONS = {"#1.2": 2, "#1.3": 4}  # numbers in the second line
@@ -29,94 +39,130 @@ _KINDS_OF_COUNTS = "rows, columns, fields on rows, fields on columns"
 
 @dataclass(frozen=True)
 class _Gct:
-    """What stands in a file; ``lines`` are those of the matrix, split at tabs."""
+    """An open file: what stands above and beside its matrix, and the lines of that, one at a time."""
 
     cids: list[str | None]
     fields: dict[str, list[str | None]]  # on profiles
     row_fields: list[str]
-    lines: list[list[str]]
+    lines: Iterator[str]
 
 
 def header(path: Path) -> list[str]:
-    """Read the names: ``cid``, fields on profiles, row ids."""
-    gct = _parse(path)
-    return ["cid", *gct.fields, *(line[0] for line in gct.lines)]
+    """Read the names: ``cid``, fields on profiles, row ids; so the whole file is read."""
+    with _open(path) as gct:
+        return ["cid", *gct.fields, *(line.split("\t", 1)[0] for line in gct.lines)]
 
 
 def read(path: Path, text: Sequence[str], numbers: Sequence[str]) -> Cells:
     """Read columns, as :func:`infoalign_dgl.sources.tables.read_table` says."""
-    gct = _parse(path)
-    fields = {"cid": gct.cids, **gct.fields}
-    rows = {line[0]: line for line in gct.lines}
-    first = 1 + len(gct.row_fields)
-
-    def column(name: str) -> list[str | None] | np.ndarray:
-        return fields[name] if name in fields else _numbers(rows[name][first:])
-
-    return take(text, numbers, np.arange(1, len(gct.cids) + 1), column)
+    with _open(path) as gct:
+        fields = {"cid": gct.cids, **gct.fields}
+        wanted = {*text, *numbers} - set(fields)
+        places = {name: place for place, name in enumerate(numbers)}
+        texts = {name: settle_texts(fields[name]) for name in text if name in fields}
+        matrix = _spill.empty((len(gct.cids), len(numbers)), by_column=True)
+        strange = []
+        for name in places.keys() & fields.keys():
+            matrix[:, places[name]], is_strange = settle_numbers(fields[name])
+            strange += [name] if is_strange else []
+        since_release = 0
+        for line in gct.lines:
+            name = line.split("\t", 1)[0]
+            if name not in wanted:
+                continue
+            cells = line.split("\t")[1 + len(gct.row_fields) :]
+            if name in text:
+                texts[name] = settle_texts([_text(cell) for cell in cells])
+            if name in places:
+                matrix[:, places[name]], is_strange = settle_numbers(_numbers(cells))
+                strange += [name] if is_strange else []
+                since_release += matrix.itemsize * len(cells)
+            if since_release > _spill.LARGEST_IN_MEMORY:
+                _spill.release(matrix)
+                since_release = 0
+    return Cells(texts, matrix, np.arange(1, len(matrix) + 1), strange)
 
 
 def header_of_rows(path: Path) -> list[str]:
     """Read the names of the table of rows: ``rid`` and the fields on rows."""
-    return ["rid", *_parse(path).row_fields]
+    with _open(path) as gct:
+        return ["rid", *gct.row_fields]
 
 
 def read_rows(path: Path, text: Sequence[str], numbers: Sequence[str]) -> Cells:
     """Read columns of the table of rows; its rows are numbered as they stand in the matrix, from 1."""
-    gct = _parse(path)
-    names = ["rid", *gct.row_fields]
-    columns = {name: [_text(line[position]) for line in gct.lines] for position, name in enumerate(names)}
-    return take(text, numbers, np.arange(1, len(gct.lines) + 1), columns.__getitem__)
+    with _open(path) as gct:
+        names = ["rid", *gct.row_fields]
+        rows = [line.split("\t", len(names))[: len(names)] for line in gct.lines]
+    columns = {name: [_text(row[place]) for row in rows] for place, name in enumerate(names)}
+    return take(text, numbers, np.arange(1, len(rows) + 1), columns.__getitem__)
 
 
 def _text(cell: str) -> str | None:
     return cell.strip() or None
 
 
-def _numbers(texts: list[str]) -> np.ndarray:
+def _numbers(cells: list[str]) -> np.ndarray | list[str | None]:
     try:
-        return np.array(texts, np.float64)
+        return np.array(cells, np.float64)
     except ValueError:  # some cell is empty or no number
-        return parse_numbers(texts)
+        return [_text(cell) for cell in cells]
 
 
-def _parse(path: Path) -> _Gct:
+@contextmanager
+def _open(path: Path) -> Iterator[_Gct]:
+    """Read what is above the matrix; an error may also come while its lines are read."""
     try:
         with open_lines(path) as stream:
-            lines = [line.rstrip("\n") for line in stream]
+            yield _begin(path, (line.rstrip("\n") for line in stream))
     except UNREADABLE as error:
         raise unreadable(path, error) from error
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if not lines:
-        raise SourceError(f"'{path}' is empty: give a GCT file")
-    wanted = _VERSIONS.get(lines[0].strip())
+
+
+def _begin(path: Path, lines: Iterator[str]) -> _Gct:
+    first = next(lines, "")
+    wanted = _VERSIONS.get(first.strip())
     if wanted is None:
+        if not first.strip() and not any(line.strip() for line in lines):
+            raise SourceError(f"'{path}' is empty: give a GCT file")
         raise SourceError(
-            f"'{path}' begins with '{lines[0][:40]}' and not with #1.2 or #1.3: give a GCT file of one of "
+            f"'{path}' begins with '{first[:40]}' and not with #1.2 or #1.3: give a GCT file of one of "
             "these versions, or set 'format' to what it is"
         )
-    counts = _counts(path, lines[1] if len(lines) > 1 else "", wanted)
+    counts = _counts(path, next(lines, ""), wanted)
     num_rows, num_columns, num_row_fields, num_fields = counts if wanted == 4 else (*counts, 1, 0)
-    if len(lines) != 3 + num_fields + num_rows:
-        raise SourceError(
-            f"'{path}' says that it has {num_rows} rows and {num_fields} fields on columns, so "
-            f"{3 + num_fields + num_rows} lines, but it has {len(lines)}: fetch or copy it again"
-        )
-    width = 1 + num_row_fields + num_columns
-    table = [line.split("\t") for line in lines[2:]]
-    for number, line in enumerate(table, start=3):
-        if len(line) != width:
-            raise SourceError(
-                f"'{path}' is ragged: line {number} has {len(line)} fields where its second line says "
-                f"{width}: correct that line"
-            )
-    first = 1 + num_row_fields
-    names, *others = table
-    fields = {line[0]: [_text(cell) for cell in line[first:]] for line in others[:num_fields]}
+    checked = _checked(path, lines, num_rows, num_fields, 1 + num_row_fields + num_columns)
+    names, *others = (next(checked, "").split("\t") for _ in range(1 + num_fields))
+    beside = 1 + num_row_fields
+    fields = {line[0]: [_text(cell) for cell in line[beside:]] for line in others}
     if len(fields) < num_fields or "cid" in fields:
         raise SourceError(f"'{path}' has a field on columns twice, or one named 'cid': rename it")
-    return _Gct([_text(cell) for cell in names[first:]], fields, names[1:first], others[num_fields:])
+    return _Gct([_text(cell) for cell in names[beside:]], fields, names[1:beside], checked)
+
+
+def _checked(path: Path, lines: Iterator[str], num_rows: int, num_fields: int, width: int) -> Iterator[str]:
+    """Pass on the lines from the third on; at the end, raise if some are ragged or their number is wrong."""
+    expected = 3 + num_fields + num_rows
+    ragged: tuple[int, int] | None = None
+    last = 2  # number of the last line that is not blank: files may end in blank ones
+    for number, line in enumerate(lines, start=3):
+        found = line.count("\t") + 1
+        if found == width and number <= expected:
+            last = number
+            yield line
+        elif line.strip():
+            last = number
+            ragged = ragged or (number, found)
+    if last != expected:
+        raise SourceError(
+            f"'{path}' says that it has {num_rows} rows and {num_fields} fields on columns, so "
+            f"{expected} lines, but it has {last}: fetch or copy it again"
+        )
+    if ragged is not None:
+        raise SourceError(
+            f"'{path}' is ragged: line {ragged[0]} has {ragged[1]} fields where its second line says "
+            f"{width}: correct that line"
+        )
 
 
 def _counts(path: Path, line: str, wanted: int) -> list[int]:
