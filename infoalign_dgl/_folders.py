@@ -14,12 +14,12 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from infoalign_dgl.errors import InfoAlignError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 CHECKSUMS = "SHA256SUMS"
 _PARTIAL, _OLD = ".partial", ".old"
@@ -144,17 +144,29 @@ def remove_folder(folder: Path) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a small file so that its name stands for the old text or the new one, never for a part.
+    """Write a small text file as :func:`replace_file` does."""
+    replace_file(path, lambda stream: stream.write(text.encode()))
+
+
+def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file so that its name stands for the old content or the new one, never for a part.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder exists.
+    write : callable
+        Writes the content into an open binary stream.
 
     Raises
     ------
     InfoAlignError
-        If it cannot be written; the old text stands then.
+        If it cannot be written; the old content stands then.
     """
     partial = path.with_name(f".{path.name}{_PARTIAL}")
     try:
-        with partial.open("w") as stream:
-            stream.write(text)
+        with partial.open("wb") as stream:
+            write(stream)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
