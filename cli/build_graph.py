@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from infoalign_dgl.cli._build_options import build_means, build_options, print_built
-from infoalign_dgl.cli._output import json_option
+from infoalign_dgl.cli._build_options import BuildOptions, build_options
 
 
 @click.command("build-graph")
@@ -17,16 +16,7 @@ from infoalign_dgl.cli._output import json_option
 )
 @click.option("--overwrite", is_flag=True, help="Replace a graph that stands there.")
 @build_options
-@json_option
-def command(
-    spec: str,
-    output: Path,
-    overwrite: bool,
-    data_root: Path | None,
-    workers: int | None,
-    scheduler: str | None,
-    as_json: bool,
-) -> None:
+def command(spec: str, output: Path, overwrite: bool, options: BuildOptions) -> None:
     """Build a context graph from tables.
 
     SPEC is a TOML file that lists the tables, or `reference:DIR` for a folder in the reference
@@ -34,6 +24,6 @@ def command(
     """
     from infoalign_dgl.context.build import build_to_folder
 
-    with build_means(scheduler, workers) as means:
-        graph = build_to_folder(spec, output, data_root=data_root, overwrite=overwrite, means=means)
-    print_built(graph, output, as_json=as_json)
+    with options.means() as means:
+        graph = build_to_folder(spec, output, data_root=options.data_root, overwrite=overwrite, means=means)
+    options.print_built(graph, output)

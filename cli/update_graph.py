@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from infoalign_dgl.cli._build_options import build_means, build_options, print_built
-from infoalign_dgl.cli._output import json_option
+from infoalign_dgl.cli._build_options import BuildOptions, build_options
 
 
 @click.command("update-graph")
@@ -25,28 +24,18 @@ from infoalign_dgl.cli._output import json_option
     help="Replace a graph at the output, or GRAPH by one without all of its tables.",
 )
 @build_options
-@json_option
-def command(
-    graph: Path,
-    spec: str,
-    output: Path | None,
-    overwrite: bool,
-    data_root: Path | None,
-    workers: int | None,
-    scheduler: str | None,
-    as_json: bool,
-) -> None:
+def command(graph: Path, spec: str, output: Path | None, overwrite: bool, options: BuildOptions) -> None:
     """Build GRAPH again from more tables, computing only what changed.
 
     SPEC lists all tables, those that GRAPH was built from too. The result is what build-graph gives.
     """
     from infoalign_dgl.context.update import update_graph
 
-    with build_means(scheduler, workers) as means:
+    with options.means() as means:
         built, reuse = update_graph(
-            graph, spec, output, data_root=data_root, overwrite=overwrite, means=means
+            graph, spec, output, data_root=options.data_root, overwrite=overwrite, means=means
         )
-    print_built(built, output or graph, as_json=as_json)
+    options.print_built(built, output or graph)
     if reuse.why_not:
         click.echo(f"Nothing was taken over: {reuse.why_not}.", err=True)
     else:
