@@ -212,7 +212,7 @@ def _first_blocks(smiles: Sequence[str | None]) -> list[str | None]:
 
 def _codes(values: Sequence[Hashable | None]) -> np.ndarray:
     """Numbers of the values in the order in which they first appear, (n,) int64, -1 for None."""
-    return pd.factorize(pd.Series(values, dtype=object))[0].astype(np.int64)
+    return pd.factorize(pd.Series(list(values), dtype=object))[0].astype(np.int64)
 
 
 def _split(part: np.ndarray) -> Split:

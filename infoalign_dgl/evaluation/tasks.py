@@ -170,7 +170,7 @@ def conflicting_labels(keys: Sequence[str | None], labels: np.ndarray) -> list[t
         Of each task and structure with such labels: the task's number, and the rows of the structure that
         have a label for it, ascending. In the order of tasks and first rows.
     """
-    codes = pd.factorize(pd.Series(keys, dtype=object))[0]
+    codes = pd.factorize(pd.Series(list(keys), dtype=object))[0]
     repeated = np.flatnonzero((codes >= 0) & (np.bincount(codes[codes >= 0], minlength=1)[codes] > 1))
     rows = repeated[np.argsort(codes[repeated], kind="stable")]
     if not len(rows):

@@ -45,6 +45,18 @@ def test_parquet_gives_the_same_as_text(tmp_path):
     assert ours[0]["smiles"].tolist() == ["C", None]
 
 
+def test_repeated_names_are_numbered_where_asked_for(tmp_path):
+    path = write(tmp_path / "t.tsv.gz", "a\tb\ta\ta#2\ta\n1\tx\t2\t3\t-\n\n4\ty\t5\t\t6\n")
+    assert read_header(path, repeated=True) == ["a", "b", "a#3", "a#2", "a#4"]
+    table = read_table(path, text=["b", "a#2"], numbers=["a#4", "a", "a#3"], repeated=True)
+    assert list(table.index) == [2, 4]  # of the two rows; row 3 is blank
+    assert table.to_numpy().tolist()[1] == ["y", None, 6, 4, 5]
+    assert np.isnan(table["a#4"].iloc[0])
+    ragged = write(tmp_path / "r.csv", "a,a\n1,2\n\n3\n")
+    with pytest.raises(SourceError, match="row 4 has 1 fields where the header has 2"):
+        read_table(ragged, numbers=["a"], repeated=True)
+
+
 def test_byte_order_mark_windows_line_ends_and_quoted_line_breaks(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes('\ufeffid,a\r\n"x\ny",2\r\nz,inf\r\n'.encode())
