@@ -57,11 +57,10 @@ def finished_spaces(
         carried[space.name] = Carried(kind, local, space.settled.values)
         finished[space.name] = finish_space(space, local, len(nodes[kind]), float16=settings.graph.float16)
     counts = {kind: len(table) for kind, table in nodes.items()}
+    smiles = nodes["molecule"]["smiles"].tolist()
     for names in scopes:
-        tell = partial(means.progress, f"similarity in {names}")
-        smiles = nodes["molecule"]["smiles"].tolist()
         kind, edges, report[names] = similar_in_scope(
-            names, carried, counts, smiles, settings.similarity, tell
+            names, carried, counts, smiles, settings.similarity, means
         )
         book.add((kind, "similar", kind), edges)
     return finished, report
@@ -80,7 +79,7 @@ def _similar(
         progress=partial(means.progress, stage),
         helpers=means.helpers,
     )
-    return means.reuse.similar(space, rows, settings.similarity.model_dump(mode="json"), work)
+    return means.reuse.similar(space, [rows], settings.similarity.model_dump(mode="json"), work)
 
 
 def _fingerprints(molecules: pd.DataFrame, means: Means) -> list[np.ndarray]:

@@ -1,7 +1,7 @@
 """What a build computed that a later one may take over, by content: nothing here is ever out of date.
 
 A structure is known by its text, a fingerprint by the standardized SMILES, the similarity edges of a feature
-space by a hash of its rows and settings. Whatever is not known is computed, so a build that takes things over
+space by a hash of all that decides them. Whatever is not known is computed, so a build that takes things over
 gives the same graph as one that does not.
 """
 
@@ -21,7 +21,7 @@ from infoalign_dgl.context.graph_folder import package_versions
 from infoalign_dgl.errors import GraphError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from infoalign_dgl.context.edges import Triple
@@ -107,10 +107,26 @@ class Reuse:
         return result
 
     def similar(
-        self, space: str, rows: np.ndarray, settings: dict[str, Any], compute: Callable[[], Similar]
+        self,
+        space: str,
+        arrays: Sequence[np.ndarray],
+        settings: dict[str, Any],
+        compute: Callable[[], Similar],
     ) -> Similar:
-        """Give the similarity edges of a feature space."""
-        key = _hash(rows, settings)
+        """Give the similarity edges of a feature space, or of several as one.
+
+        Parameters
+        ----------
+        space : str
+            Its name.
+        arrays : sequence of np.ndarray
+            Matrices that decide the edges.
+        settings : dict
+            What else does, for JSON.
+        compute : callable
+            Gives the edges and their report.
+        """
+        key = _hash(arrays, settings)
         before, found = self.known.similar.get(space, ("", None))
         if found is None or before != key:
             found = compute()
@@ -185,9 +201,11 @@ def _read(folder: Path, molecules: pd.DataFrame) -> Content:
     return Content(structures, molecules["smiles"].tolist(), fingerprints, similar)
 
 
-def _hash(rows: np.ndarray, settings: dict[str, Any]) -> str:
+def _hash(arrays: Sequence[np.ndarray], settings: dict[str, Any]) -> str:
     digest = hashlib.blake2b(digest_size=32)
-    digest.update(json.dumps([rows.shape, str(rows.dtype), settings], sort_keys=True).encode())
-    for part in _spill.row_parts(rows):
-        digest.update(np.ascontiguousarray(rows[part]).data)
+    kinds = [[array.shape, str(array.dtype)] for array in arrays]
+    digest.update(json.dumps([kinds, settings], sort_keys=True).encode())
+    for array in arrays:
+        for part in _spill.row_parts(array):
+            digest.update(_spill.rows_of(array, part).data)
     return digest.hexdigest()

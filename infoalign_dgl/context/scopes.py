@@ -11,44 +11,36 @@ Liu et al. 2024, "Learning Molecular Representation in a Cell", section 4, and t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib.metadata
+import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from infoalign_dgl import _spill
-from infoalign_dgl.context.edges import centred_rows
-from infoalign_dgl.errors import SpecError
+from infoalign_dgl.context._scoped_pairs import ScopedPairs, Tile, compare, compare_each
+from infoalign_dgl.context._side_by_side import Carried, SideBySide
+from infoalign_dgl.context.means import Means
+from infoalign_dgl.errors import GraphError, SpecError
 from infoalign_dgl.sources.tables import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from infoalign_dgl.context.edges import Triple
+    from infoalign_dgl.context.reuse import Similar
     from infoalign_dgl.context.spec import SimilaritySettings
+    from infoalign_dgl.molecules._workers import Executor
+    from infoalign_dgl.molecules.cluster import Cluster
 
 CLUSTERS, COMPONENTS, SEED = 100, 2, 0  # of the k-means over principal components
 HIGHEST_CUT, INTERVAL = 0.99, 0.001  # the threshold's upper end, and when the halving stops
 _DIGITS = 2  # of a weight
-_CHUNK = 1 << 24  # entries of a block's matrix compared at a time
-
-
-@dataclass(frozen=True)
-class Carried:
-    """A feature space and the nodes of one type that carry it.
-
-    Parameters
-    ----------
-    node_type : str
-    nodes : np.ndarray
-        Local ids, one per row, shape (rows,), int64.
-    values : np.ndarray
-        Raw values, shape (rows, d), complete; or packed fingerprints.
-    """
-
-    node_type: str
-    nodes: np.ndarray
-    values: np.ndarray
+_CHUNK = 1 << 22  # similarities of two tiles
+_FEW_ROWS = 2000  # below this many, sending them to a cluster takes longer than comparing them
+_TASK_BYTES = 4 * 2**20  # of a task's rows: schedulers take tasks up to some MB without complaint
+_TASKS_PER_WORKER = 8  # that are made before the first of them is sent
 
 
 def similar_in_scope(
@@ -57,7 +49,7 @@ def similar_in_scope(
     num_nodes: Mapping[str, int],
     smiles: Sequence[str],
     settings: SimilaritySettings,
-    progress: Callable[[int, int], None] | None = None,
+    means: Means | None = None,
 ) -> tuple[str, Triple, dict[str, Any]]:
     """Compare the nodes that carry a feature space, or several as one, within the scope that the spec gives.
 
@@ -74,6 +66,8 @@ def similar_in_scope(
         Structures of the molecules.
     settings : SimilaritySettings
         Its threshold, sparsity and scope count here.
+    means : Means, optional
+        Processes or a cluster, progress and what an earlier build left.
 
     Returns
     -------
@@ -88,21 +82,55 @@ def similar_in_scope(
     SpecError
         If a name is of no feature space, or two are on nodes of different types.
     """
+    means = Means() if means is None else means
     scope = settings.scope[names]
     kind = scope_node_type(names, {name: part.node_type for name, part in spaces.items()})
-    parts = [spaces[name] for name in names.split("+")]
     if scope == "none":
-        blocks, rows = [], np.zeros((0, 1), np.float32)
-    elif scope == "scaffold":
-        blocks, rows = scaffold_blocks(smiles), parts[0].values
+        edges, report = scoped_edges(
+            np.zeros((0, 1), np.float32), [], threshold=settings.threshold, sparsity=settings.sparsity
+        )
+        return kind, edges, {"scope": scope, **report}
+    parts = [spaces[name] for name in names.split("+")]
+    decides = {
+        "scope": scope,
+        "nodes": num_nodes[kind],
+        "structures": list(smiles) if scope == "scaffold" else [],
+        "threshold": settings.threshold,
+        "sparsity": settings.sparsity,
+        "scikit-learn": importlib.metadata.version("scikit-learn") if scope == "kmeans" else "",
+    }
+    arrays = [array for part in parts for array in (part.nodes[:, None], part.values)]
+    work = partial(_compare_in_scope, names, parts, num_nodes[kind], smiles, settings, means)
+    edges, report = means.reuse.similar(names, arrays, decides, work)
+    return kind, edges, report
+
+
+def _compare_in_scope(
+    names: str,
+    parts: Sequence[Carried],
+    count: int,
+    smiles: Sequence[str],
+    settings: SimilaritySettings,
+    means: Means,
+) -> Similar:
+    scope = settings.scope[names]
+    if scope == "scaffold":
+        rows = parts[0].values
+        tell = partial(means.progress, "scaffolds of molecules")
+        blocks = scaffold_blocks(smiles, num_workers=means.num_workers, progress=tell, helpers=means.helpers)
     else:
-        values = _side_by_side(parts, num_nodes[kind])
-        blocks = kmeans_blocks(values) if scope == "kmeans" else [np.arange(len(values))]
-        rows = centred_rows(values)
+        values = SideBySide(parts, count)
+        blocks = kmeans_blocks(values) if scope == "kmeans" else [np.arange(count)]
+        rows = values.centred()
     edges, report = scoped_edges(
-        rows, blocks, threshold=settings.threshold, sparsity=settings.sparsity, progress=progress
+        rows,
+        blocks,
+        threshold=settings.threshold,
+        sparsity=settings.sparsity,
+        progress=partial(means.progress, f"similarity in {names}"),
+        helpers=means.helpers,
     )
-    return kind, edges, {"scope": scope, **report}
+    return edges, {"scope": scope, **report}
 
 
 def scope_node_type(names: str, node_types: Mapping[str, str]) -> str:
@@ -122,50 +150,66 @@ def scope_node_type(names: str, node_types: Mapping[str, str]) -> str:
     return kinds[0]
 
 
-def scaffold_blocks(smiles: Sequence[str]) -> list[np.ndarray]:
+def scaffold_blocks(
+    smiles: Sequence[str],
+    *,
+    num_workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    helpers: Executor | None = None,
+) -> list[np.ndarray]:
     """Rows of molecules with the same Murcko scaffold, scaffolds of a single molecule left out.
 
     Parameters
     ----------
     smiles : sequence of str
         Structures that RDKit reads; all without a ring have the empty scaffold.
+    num_workers, progress, helpers
+        As of `standardize`.
 
     Returns
     -------
     list of np.ndarray
         Ascending row numbers, int64, blocks in the order of their first rows.
-    """
-    from rdkit import Chem
-    from rdkit.Chem.Scaffolds.MurckoScaffold import GetScaffoldForMol
 
+    Raises
+    ------
+    GraphError
+        If RDKit cannot read a structure.
+    """
+    from infoalign_dgl.molecules.scaffolds import murcko_scaffolds
+
+    found = murcko_scaffolds(smiles, num_workers=num_workers, progress=progress, helpers=helpers)
     rows: dict[str, list[int]] = {}
-    for row, text in enumerate(smiles):
-        rows.setdefault(Chem.MolToSmiles(GetScaffoldForMol(Chem.MolFromSmiles(text))), []).append(row)
+    for row, scaffold in enumerate(found):
+        if scaffold is None:
+            raise GraphError(f"RDKit cannot read structure {row}, {smiles[row]!r}: standardize or drop it")
+        rows.setdefault(scaffold, []).append(row)
     return [np.array(block, np.int64) for block in rows.values() if len(block) > 1]
 
 
-def kmeans_blocks(values: np.ndarray) -> list[np.ndarray]:
+def kmeans_blocks(values: SideBySide) -> list[np.ndarray]:
     """Rows of the same k-means cluster: 100 clusters over the first two principal components.
 
     Parameters
     ----------
-    values : np.ndarray
-        Shape (rows, d), float, complete: a row of zeros for each node that was not measured.
+    values : SideBySide
+        A row for each node of the type, zeros where it was not measured.
 
     Returns
     -------
     list of np.ndarray
         Ascending row numbers, int64. The published code draws its principal components without a seed where
-        the matrix is large, so that its clusters are others each time; here the seed is fixed.
+        the matrix is large, so that its clusters are others each time; here they are exact.
     """
     from sklearn.cluster import KMeans
-    from sklearn.decomposition import PCA
+    from threadpoolctl import threadpool_limits
 
     if min(values.shape) < COMPONENTS:
-        return [np.arange(len(values))]
-    reduced = PCA(COMPONENTS, random_state=SEED).fit_transform(values)
+        return [np.arange(values.count)]
+    reduced = values.principal(COMPONENTS)
     clusters = min(CLUSTERS, len(np.unique(reduced, axis=0)))
-    labels = KMeans(clusters, random_state=SEED).fit(reduced).labels_
+    with threadpool_limits(1):  # threads add up their parts of a centre in the order in which they end
+        labels = KMeans(clusters, random_state=SEED).fit(reduced).labels_
     return [np.flatnonzero(labels == cluster) for cluster in range(clusters)]
 
 
@@ -176,6 +220,7 @@ def scoped_edges(
     threshold: float,
     sparsity: float,
     progress: Callable[[int, int], None] | None = None,
+    helpers: Cluster | None = None,
 ) -> tuple[Triple, dict[str, Any]]:
     """Pairs of similar rows within blocks, by the published cut.
 
@@ -193,6 +238,8 @@ def scoped_edges(
         Share of the blocks' entries other than zero that should lie at or below the cut.
     progress : callable, optional
         Called with (blocks done, blocks).
+    helpers : Cluster, optional
+        Workers of a cluster that compare the rows; by default this process does.
 
     Returns
     -------
@@ -201,19 +248,17 @@ def scoped_edges(
     report : dict
         Pairs compared, pairs other than zero, edges and the cut.
     """
-    compared = stored = 0
-    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for done, block in enumerate(blocks):
-        compared += len(block) * (len(block) - 1) // 2
-        for i, j, similarity in _compare(rows, block[rows[block].any(axis=1)]):
-            stored += len(similarity)
-            high = similarity >= threshold
-            found.append((i[high], j[high], similarity[high]))
-        if progress is not None:
-            progress(done + 1, len(blocks))
-    none = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-    i, j, similarity = (np.concatenate(parts) for parts in zip(none, *found, strict=True))
-    cut = published_cut(similarity, stored, threshold, sparsity)
+    compared = sum(len(block) * (len(block) - 1) // 2 for block in blocks)
+    # With so many pairs above it, a value is below the cut: the share is of no more pairs than these.
+    most = math.floor((1 - sparsity) * compared) + 1
+    found = ScopedPairs(threshold, most, HIGHEST_CUT, 2 * INTERVAL)
+    known = _known(rows)
+    if helpers is not None and len(rows) >= _FEW_ROWS:
+        _search_on(helpers, rows, known, blocks, found, progress)
+    else:
+        _search(rows, known, blocks, found, progress)
+    i, j, similarity = found.all()
+    cut = published_cut(similarity, found.stored, threshold, sparsity)
     keep = np.flatnonzero(similarity >= cut)
     i, j, similarity = np.minimum(i, j)[keep], np.maximum(i, j)[keep], similarity[keep]
     order = np.lexsort((j, i))
@@ -221,7 +266,7 @@ def scoped_edges(
         "metric": "tanimoto" if rows.dtype == np.uint8 else "cosine",
         "rows": len(rows),
         "all_pairs": compared,
-        "similar_pairs": stored,
+        "similar_pairs": found.stored,
         "blocks": len(blocks),
         "edges": len(keep),
         "edge_cut": cut,
@@ -255,27 +300,96 @@ def published_cut(similarity: np.ndarray, stored: int, least: float, sparsity: f
     return middle
 
 
-def _side_by_side(parts: Sequence[Carried], count: int) -> np.ndarray:
-    """Features of all nodes of a type, shape (count, columns of all parts), zeros where a node has none."""
-    widths = [part.values.shape[1] for part in parts]
-    values = _spill.empty((count, sum(widths)))
-    values[:] = 0
-    for part, end in zip(parts, np.cumsum(widths), strict=True):
-        values[part.nodes, end - part.values.shape[1] : end] = part.values
-    return values
+def _known(rows: np.ndarray) -> np.ndarray:
+    """Mark the rows that are not zero."""
+    known = np.empty(len(rows), bool)
+    for part in _spill.row_parts(rows):
+        known[part] = rows[part].any(axis=1)
+    return known
 
 
-def _compare(rows: np.ndarray, block: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Give pairs (i, j, similarity) of a block whose similarity is not zero, a few rows at a time."""
-    packed = rows.dtype == np.uint8
-    values = (np.unpackbits(rows[block], axis=1) if packed else rows[block]).astype(np.float64)
-    sizes = values.sum(axis=1) if packed else None
-    if not packed:
-        values /= np.linalg.norm(values, axis=1, keepdims=True)
-    step = max(1, _CHUNK // max(len(block), 1))
-    for start in range(0, len(block), step):
-        similarity = values[start : start + step] @ values[start:].T
-        if sizes is not None:
-            similarity /= sizes[start : start + step, None] + sizes[None, start:] - similarity
-        first, second = np.nonzero(np.triu(similarity, 1))
-        yield block[start + first], block[start + second], similarity[first, second]
+def _tile(rows: np.ndarray, block: np.ndarray) -> Tile:
+    taken = np.asarray(rows)[block]  # no memmap of its own, which would not travel
+    _spill.release(rows)
+    return block, taken
+
+
+def _search(
+    rows: np.ndarray,
+    known: np.ndarray,
+    blocks: Sequence[np.ndarray],
+    found: ScopedPairs,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Compare the rows of each block, a tile with another at a time."""
+    size = max(1, min(math.isqrt(_CHUNK), _spill.LARGEST_IN_MEMORY // (8 * _columns(rows))))
+    for done, block in enumerate(blocks, start=1):
+        whole = block[known[block]]
+        for first in range(0, len(whole), size):
+            left = _tile(rows, whole[first : first + size])
+            found.add(*compare(left, left, found.least))
+            for second in range(first + size, len(whole), size):
+                found.add(*compare(left, _tile(rows, whole[second : second + size]), found.least))
+        if progress is not None:
+            progress(done, len(blocks))
+
+
+def _search_on(
+    cluster: Cluster,
+    rows: np.ndarray,
+    known: np.ndarray,
+    blocks: Sequence[np.ndarray],
+    found: ScopedPairs,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Let a cluster compare: many small blocks at once, and the tiles of each large one."""
+    size = max(1, min(math.isqrt(_CHUNK), _TASK_BYTES // (rows.shape[1] * rows.itemsize)))
+    for done, group in _groups([block[known[block]] for block in blocks], size, cluster.most()):
+        if len(group[0]) > size:
+            tiles = [_tile(rows, group[0][start : start + size]) for start in range(0, len(group[0]), size)]
+            for part in cluster.map_pairs(partial(compare, least=found.least), tiles, None):
+                found.add(*part)
+        else:
+            tasks = [[_tile(rows, block) for block in task] for task in _tasks(group, size)]
+            work = partial(compare_each, least=found.least)
+            for part in cluster.map(work, tasks, cluster.most(), None):
+                found.add(*part)
+        if progress is not None:
+            progress(done, len(blocks))
+
+
+def _groups(blocks: Sequence[np.ndarray], size: int, workers: int) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Give blocks that a cluster gets at once, and how many are done with them: a large one is alone."""
+    group: list[np.ndarray] = []
+    held = 0
+    for number, block in enumerate(blocks):
+        full = held + len(block) > size * workers * _TASKS_PER_WORKER
+        if group and (full or len(block) > size):
+            yield number, group
+            group, held = [], 0
+        if len(block) > 1:
+            group.append(block)
+            held += len(block)
+        if len(block) > size:
+            yield number + 1, group
+            group, held = [], 0
+    if group:
+        yield len(blocks), group
+
+
+def _tasks(group: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    """Give small blocks together as long as they have no more rows than a task takes."""
+    task: list[np.ndarray] = []
+    held = 0
+    for block in group:
+        if task and held + len(block) > size:
+            yield task
+            task, held = [], 0
+        task.append(block)
+        held += len(block)
+    yield task
+
+
+def _columns(rows: np.ndarray) -> int:
+    """Columns of the rows once they are not packed."""
+    return rows.shape[1] * (8 if rows.dtype == np.uint8 else 1)

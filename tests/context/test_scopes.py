@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem, DataStructs
 from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
+from sklearn.decomposition import PCA
 
+from infoalign_dgl import _spill
+from infoalign_dgl.context._scoped_pairs import compare
+from infoalign_dgl.context._side_by_side import SideBySide
 from infoalign_dgl.context.edges import centred_rows
 from infoalign_dgl.context.scopes import (
     Carried,
@@ -21,10 +27,15 @@ from infoalign_dgl.context.scopes import (
     similar_in_scope,
 )
 from infoalign_dgl.context.spec import SimilaritySettings
-from infoalign_dgl.errors import SpecError
+from infoalign_dgl.errors import GraphError, SpecError
 from infoalign_dgl.molecules import morgan_fingerprints
 
 SMILES = ["CCO", "Cc1ccccc1", "Oc1ccccc1", "CCN", "c1ccncc1", "Cc1ccccc1O", "C1CC1", "CC1CC1"]
+
+
+def side_by_side(values):
+    """One space that all nodes carry."""
+    return SideBySide([Carried("gene", np.arange(len(values)), values)], len(values))
 
 
 def test_scaffolds_with_two_molecules_are_blocks():
@@ -33,22 +44,69 @@ def test_scaffolds_with_two_molecules_are_blocks():
         assert len({MurckoScaffoldSmiles(SMILES[row]) for row in block}) == 1
 
 
+def test_a_structure_that_rdkit_cannot_read():
+    with pytest.raises(GraphError, match=r"cannot read structure 1, 'C\(': standardize"):
+        scaffold_blocks(["C", "C("])
+
+
 def test_clusters_are_what_lies_together():
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(6, 40)) * 50
     member = rng.integers(0, 6, 90)
     values = centres[member] + rng.normal(size=(90, 40)) * 0.01
-    blocks = kmeans_blocks(values)
+    blocks = kmeans_blocks(side_by_side(values))
     assert sorted(np.concatenate(blocks).tolist()) == list(range(90))
     for block in blocks:  # 90 points and up to 100 clusters: none has points of two groups
         assert len(set(member[block].tolist())) == 1
-    again = kmeans_blocks(values)
+    again = kmeans_blocks(side_by_side(values))
     assert all(np.array_equal(a, b) for a, b in zip(blocks, again, strict=True))
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1)])
 def test_what_has_no_two_components_is_one_block(shape):
-    assert [block.tolist() for block in kmeans_blocks(np.ones(shape))] == [list(range(shape[0]))]
+    assert [block.tolist() for block in kmeans_blocks(side_by_side(np.ones(shape)))] == [
+        list(range(shape[0]))
+    ]
+
+
+@pytest.mark.parametrize("shape", [(300, 40), (40, 300)])
+def test_components_are_those_of_a_decomposition(monkeypatch, tmp_path, shape):
+    """Of two spaces on different nodes, a few rows or columns at a time and from files."""
+    rng = np.random.default_rng(3)
+    count, columns = shape
+    joined = rng.normal(size=shape) * np.linspace(1, 9, columns) + rng.normal(size=columns) * 20
+    nodes = [np.flatnonzero(rng.random(count) < share) for share in (0.8, 0.5)]
+    widths = [columns // 3, columns - columns // 3]
+    absent = [np.setdiff1d(np.arange(count), there) for there in nodes]
+    joined[absent[0], : widths[0]] = 0
+    joined[absent[1], widths[0] :] = 0
+    both = [joined[nodes[0], : widths[0]], joined[nodes[1], widths[0] :]]
+    monkeypatch.setattr(_spill, "LARGEST_IN_MEMORY", 7 * 8 * max(shape))
+    with _spill.spilling(tmp_path):
+        parts = []
+        for there, values in zip(nodes, both, strict=True):
+            stored = _spill.empty(values.shape, by_column=True)
+            stored[:] = values
+            parts.append(Carried("gene", there, stored))
+        side = SideBySide(parts, count)
+        assert len(list(side.rows())) > 1 < len(list(side.columns()))
+        np.testing.assert_array_equal(np.concatenate([block for _, block in side.rows()]), joined)
+        found, centred = side.principal(2), side.centred()
+    expected = PCA(2, svd_solver="full").fit_transform(joined)
+    np.testing.assert_allclose(found, expected, atol=1e-9 * np.abs(expected).max())
+    np.testing.assert_array_equal(centred, centred_rows(joined))
+
+
+@pytest.mark.parametrize("shape", [(50, 8), (8, 50)])
+def test_equal_rows_are_equal_points_and_no_variance_is_zero(shape):
+    values = np.tile(np.random.default_rng(4).normal(size=(2, shape[1])), (shape[0] // 2, 1))
+    found = side_by_side(values).principal(2)
+    assert len(np.unique(found[:, 0])) == 2
+    assert not found[:, 1].any()
+    assert [block.tolist() for block in kmeans_blocks(side_by_side(values))] in (
+        [list(range(0, shape[0], 2)), list(range(1, shape[0], 2))],
+        [list(range(1, shape[0], 2)), list(range(0, shape[0], 2))],
+    )
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=40), st.floats(0.5, 0.95), st.floats(0, 0.99))
@@ -102,6 +160,83 @@ def test_rows_within_blocks_against_numpy(monkeypatch):
     (i2, j2, weight2), _ = scoped_edges(rows, blocks, threshold=0.5, sparsity=0.9)
     np.testing.assert_array_equal([i, j], [i2, j2])
     np.testing.assert_array_equal(weight, weight2)
+
+
+def test_tiles_give_the_same_bits():
+    """A pair's similarity does not depend on the rows beside it, as in a product of matrices."""
+    rng = np.random.default_rng(5)
+    dense = (rng.normal(size=(3, 1000)) + 0.5 * rng.normal(size=(90, 3, 1000))).reshape(270, 1000)
+    for rows in (dense.astype(np.float32), rng.integers(0, 255, (270, 128)).astype(np.uint8)):
+        numbers = np.arange(270)
+        (i, j, whole), stored = compare((numbers, rows), (numbers, rows), 0.3)
+        assert len(i) > 5000
+        assert stored == 270 * 269 // 2
+        expected = dict(zip(zip(i.tolist(), j.tolist(), strict=True), whole.tolist(), strict=True))
+        cuts = [(numbers[a:b], rows[a:b]) for a, b in itertools.pairwise([0, 1, 8, 100, 231, 270])]
+        found, count = {}, 0
+        for left, right in itertools.combinations_with_replacement(cuts, 2):
+            (i, j, similarity), more = compare(left, right, 0.3)
+            found |= dict(zip(zip(i.tolist(), j.tolist(), strict=True), similarity.tolist(), strict=True))
+            count += more
+        assert (found, count) == (expected, stored)
+
+
+@pytest.mark.parametrize(("threshold", "sparsity"), [(0.5, 0.9), (0.5, 0.3), (0.0, 0.999), (0.97, 0.0)])
+@pytest.mark.parametrize("noise", [0.1, 1.0])
+def test_pairs_that_cannot_stay_are_let_go(monkeypatch, threshold, sparsity, noise):
+    """The cut and the edges are those of all pairs, sorted once; a part of the pairs is held."""
+    rng = np.random.default_rng(6)
+    rows = centred_rows(
+        rng.normal(size=(3, 200))[rng.integers(0, 3, 300)] + noise * rng.normal(size=(300, 200))
+    )
+    blocks = list(np.array_split(rng.permutation(300), 3))
+    monkeypatch.setattr("infoalign_dgl.context._scoped_pairs._SCORED", 16)
+    monkeypatch.setattr("infoalign_dgl.context.scopes._CHUNK", 400)
+    (i, j, weight), report = scoped_edges(rows, blocks, threshold=threshold, sparsity=sparsity)
+    unit = rows / np.linalg.norm(rows.astype(float), axis=1, keepdims=True)
+    pairs = [np.sort(pair) for block in blocks for pair in itertools.combinations(block, 2)]
+    first, second = np.array(sorted(map(tuple, pairs))).T
+    similarity = (unit @ unit.T)[first, second]
+    cut = published_cut(similarity[similarity >= threshold], len(similarity), threshold, sparsity)
+    stay = (similarity >= threshold) & (similarity >= cut)
+    assert report["edge_cut"] == cut
+    assert report["similar_pairs"] == len(similarity)
+    np.testing.assert_array_equal([i, j], [first[stay], second[stay]])
+    np.testing.assert_allclose(weight, similarity[stay], atol=0.0051)
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+import scipy.linalg, sklearn.cluster
+from infoalign_dgl import _spill
+from infoalign_dgl.context.scopes import Carried, similar_in_scope
+from infoalign_dgl.context.spec import SimilaritySettings
+_spill.LARGEST_IN_MEMORY = 8 * 2**20
+rows, columns = 20_000, 600
+rng = np.random.default_rng(0)
+groups = rng.integers(0, 200, rows)
+with _spill.spilling(Path(sys.argv[1])):
+    values = _spill.empty((rows, columns), by_column=True)
+    for part in _spill.column_parts(values):
+        values[:, part] = rng.normal(size=(200, part.stop - part.start))[groups]
+        values[:, part] += rng.normal(size=values[:, part].shape)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    spaces = {"painting": Carried("morphology", np.arange(rows), values)}
+    settings = SimilaritySettings(scope={"painting": "kmeans"}, threshold=0.4)
+    _, (i, _, _), _ = similar_in_scope("painting", spaces, {"morphology": rows + 10}, [], settings)
+assert len(i) > 1000
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+def test_memory_holds_parts_only(tmp_path):
+    """The matrix has 92 MiB in float64 and twice that with a copy; float64 parts have 8 MiB each."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 90
 
 
 def test_no_block_no_edge():
