@@ -344,50 +344,37 @@ def _search_on(
 ) -> None:
     """Let a cluster compare: many small blocks at once, and the tiles of each large one."""
     size = max(1, min(math.isqrt(_CHUNK), _TASK_BYTES // (rows.shape[1] * rows.itemsize)))
-    for done, group in _groups([block[known[block]] for block in blocks], size, cluster.most()):
+    compared = [whole for block in blocks if len(whole := block[known[block]]) > 1]
+    done = len(blocks) - len(compared)
+    if progress is not None:
+        progress(done, len(blocks))
+    for group in _groups(compared, size, size * cluster.most() * _TASKS_PER_WORKER):
         if len(group[0]) > size:
             tiles = [_tile(rows, group[0][start : start + size]) for start in range(0, len(group[0]), size)]
             for part in cluster.map_pairs(partial(compare, least=found.least), tiles, None):
                 found.add(*part)
         else:
-            tasks = [[_tile(rows, block) for block in task] for task in _tasks(group, size)]
+            tasks = [[_tile(rows, block) for block in task] for task in _groups(group, size, size)]
             work = partial(compare_each, least=found.least)
             for part in cluster.map(work, tasks, cluster.most(), None):
                 found.add(*part)
+        done += len(group)
         if progress is not None:
             progress(done, len(blocks))
 
 
-def _groups(blocks: Sequence[np.ndarray], size: int, workers: int) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Give blocks that a cluster gets at once, and how many are done with them: a large one is alone."""
+def _groups(blocks: Sequence[np.ndarray], size: int, most: int) -> Iterator[list[np.ndarray]]:
+    """Give blocks together while they have no more than ``most`` rows; those above ``size`` alone."""
     group: list[np.ndarray] = []
     held = 0
-    for number, block in enumerate(blocks):
-        full = held + len(block) > size * workers * _TASKS_PER_WORKER
-        if group and (full or len(block) > size):
-            yield number, group
+    for block in blocks:
+        if group and (held + len(block) > most or max(len(block), len(group[0])) > size):
+            yield group
             group, held = [], 0
-        if len(block) > 1:
-            group.append(block)
-            held += len(block)
-        if len(block) > size:
-            yield number + 1, group
-            group, held = [], 0
-    if group:
-        yield len(blocks), group
-
-
-def _tasks(group: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    """Give small blocks together as long as they have no more rows than a task takes."""
-    task: list[np.ndarray] = []
-    held = 0
-    for block in group:
-        if task and held + len(block) > size:
-            yield task
-            task, held = [], 0
-        task.append(block)
+        group.append(block)
         held += len(block)
-    yield task
+    if group:
+        yield group
 
 
 def _columns(rows: np.ndarray) -> int:

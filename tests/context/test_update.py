@@ -141,6 +141,75 @@ def test_tables_may_go_and_settings_change(folder):
     check_same(folder)
 
 
+SCOPES = 'scope = { fingerprint = "scaffold", painting = "whole" }\n[graph]\n'
+ELSEWHERE = """
+[[expression]]
+space = "elsewhere"
+file = "elsewhere.csv"
+smiles = "smiles"
+"""
+
+
+@pytest.fixture
+def scoped(folder):
+    """A folder whose molecules are compared within scaffolds, and its paintings as published."""
+    (folder / "spec.toml").write_text(SPEC.replace("[graph]\n", SCOPES))
+    similarity = build_to_folder(folder / "spec.toml", folder / "old", overwrite=True).report["similarity"]
+    assert all(similarity[space]["edges"] > 0 for space in ("fingerprint", "painting"))
+    return folder
+
+
+def taken_scopes(reuse):
+    """Names of the spaces whose edges within scopes were taken over."""
+    made, known = reuse.made.similar, reuse.known.similar
+    return {space for space in ("fingerprint", "painting") if made[space][1] is known[space][1]}
+
+
+def test_a_table_elsewhere_changes_no_scope(scoped):
+    values = np.random.default_rng(1).normal(size=(6, 8))
+    table = pd.DataFrame(values, columns=[str(100 + i) for i in range(8)])
+    table.assign(smiles=SMILES[30:36]).to_csv(scoped / "elsewhere.csv", index=False)
+    (scoped / "spec.toml").write_text(ELSEWHERE + (scoped / "spec.toml").read_text())
+    _, reuse = update_graph(scoped / "old", scoped / "spec.toml", scoped / "new")
+    assert taken_scopes(reuse) == {"fingerprint", "painting"}
+    assert reuse.taken["feature spaces' similarity edges"] == (3, 4)
+    check_same(scoped)
+
+
+def test_a_changed_profile_is_compared_again_in_its_scope(scoped):
+    with (scoped / "painting.csv").open("a") as stream:
+        stream.write("1,2,3,4,5,6,3\n")
+    _, reuse = update_graph(scoped / "old", scoped / "spec.toml", scoped / "new")
+    assert taken_scopes(reuse) == {"fingerprint"}
+    check_same(scoped)
+
+
+@pytest.mark.parametrize(
+    ("change", "taken"),
+    [
+        (("[[morphology]]", MORE[: MORE.index("[[morphology]]")] + "[[morphology]]"), {"painting"}),
+        (('painting = "whole"', 'painting = "kmeans"'), {"fingerprint"}),
+        (("threshold = 0.3", "threshold = 0.4"), set()),
+        (("sparsity = 0.0", "sparsity = 0.5"), set()),
+        (("sparsity = 0.0", "sparsity = 0.0\nmax_neighbors = 3"), {"fingerprint", "painting"}),
+    ],
+    ids=["more molecules", "another scope", "threshold", "sparsity", "a setting that does not count"],
+)
+def test_what_decides_edges_within_scopes(scoped, change, taken):
+    (scoped / "spec.toml").write_text((scoped / "spec.toml").read_text().replace(*change, 1))
+    _, reuse = update_graph(scoped / "old", scoped / "spec.toml", scoped / "new")
+    assert taken_scopes(reuse) == taken
+    check_same(scoped)
+
+
+def test_more_nodes_of_its_type_change_a_scope(scoped):
+    """Nodes that lack a space are compared with it, as rows of zeros."""
+    (scoped / "spec.toml").write_text((scoped / "spec.toml").read_text() + MORE)
+    _, reuse = update_graph(scoped / "old", scoped / "spec.toml", scoped / "new")
+    assert taken_scopes(reuse) == set()
+    check_same(scoped)
+
+
 def test_an_updated_graph_can_be_updated(folder):
     more_rows(folder)
     update_graph(folder / "old", folder / "spec.toml")  # in its place
