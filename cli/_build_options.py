@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Options of a build that do not change its result."""
+    """What a build is given besides its spec."""
 
     data_root: Path | None
+    exclude_tasks: tuple[str, ...]
     workers: int | None
     scheduler: str | None
     as_json: bool
@@ -56,7 +57,15 @@ def build_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add these options to a command, which gets them as ``options``."""
 
     @click.option(
-        "--data-root", type=click.Path(path_type=Path, file_okay=False), help="Where the spec's paths start."
+        "--data-root",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where the spec's paths start [default: the spec's folder].",
+    )
+    @click.option(
+        "--exclude-tasks",
+        multiple=True,
+        metavar="TASK",
+        help="Task set (folder, table, or name for fetch) whose molecules and their profiles are left out.",
     )
     @click.option(
         "--workers", type=click.IntRange(min=1), help="Processes for reading molecules [default: all cores]."
@@ -71,11 +80,12 @@ def build_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_options(
         *,
         data_root: Path | None,
+        exclude_tasks: tuple[str, ...],
         workers: int | None,
         scheduler: str | None,
         as_json: bool,
         **more: Any,
     ) -> Any:
-        return command(options=BuildOptions(data_root, workers, scheduler, as_json), **more)
+        return command(options=BuildOptions(data_root, exclude_tasks, workers, scheduler, as_json), **more)
 
     return with_options

@@ -25,5 +25,12 @@ def command(spec: str, output: Path, overwrite: bool, options: BuildOptions) -> 
     from infoalign_dgl.context.build import build_to_folder
 
     with options.means() as means:
-        graph = build_to_folder(spec, output, data_root=options.data_root, overwrite=overwrite, means=means)
+        graph = build_to_folder(
+            spec,
+            output,
+            data_root=options.data_root,
+            overwrite=overwrite,
+            exclude_tasks=options.exclude_tasks,
+            means=means,
+        )
     options.print_built(graph, output)

@@ -33,7 +33,13 @@ def command(graph: Path, spec: str, output: Path | None, overwrite: bool, option
 
     with options.means() as means:
         built, reuse = update_graph(
-            graph, spec, output, data_root=options.data_root, overwrite=overwrite, means=means
+            graph,
+            spec,
+            output,
+            data_root=options.data_root,
+            overwrite=overwrite,
+            exclude_tasks=options.exclude_tasks,
+            means=means,
         )
     options.print_built(built, output or graph)
     if reuse.why_not:

@@ -11,6 +11,7 @@ import numpy as np
 
 from infoalign_dgl import _spill
 from infoalign_dgl.context.edges import EdgeBook, check_weights
+from infoalign_dgl.context.exclusion import Excluded, read_excluded
 from infoalign_dgl.context.finished_spaces import finished_spaces
 from infoalign_dgl.context.gene_edges import (
     GeneEdges,
@@ -38,6 +39,8 @@ from infoalign_dgl.sources.reference_layout import read_reference_layout
 from infoalign_dgl.sources.simulated import DEFAULT_MOLECULES, simulation_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from infoalign_dgl.sources.rows import ContextRows
 
 
@@ -47,13 +50,14 @@ def build_to_folder(
     *,
     data_root: str | Path | None = None,
     overwrite: bool = False,
+    exclude_tasks: Sequence[str | Path] = (),
     means: Means | None = None,
 ) -> ContextGraph:
     """Build a context graph and save it; large features pass through files beside the folder, not memory.
 
     Parameters
     ----------
-    spec, data_root, means
+    spec, data_root, exclude_tasks, means
         As for :func:`build_context_graph`.
     folder, overwrite
         As for :meth:`ContextGraph.save`.
@@ -73,7 +77,7 @@ def build_to_folder(
     parent = folder.absolute().parent
     parent.mkdir(parents=True, exist_ok=True)
     with _spill.spilling(parent):
-        graph = build_context_graph(spec, data_root=data_root, means=means)
+        graph = build_context_graph(spec, data_root=data_root, exclude_tasks=exclude_tasks, means=means)
         means.progress("writing files", 0, 1)
         graph.save(folder, overwrite=overwrite)
         means.progress("writing files", 1, 1)
@@ -84,6 +88,7 @@ def build_context_graph(
     spec: str | Path | BuildSpec,
     *,
     data_root: str | Path | None = None,
+    exclude_tasks: Sequence[str | Path] = (),
     means: Means | None = None,
 ) -> ContextGraph:
     """Build a context graph from tables on disk, or from the simulator.
@@ -95,6 +100,9 @@ def build_context_graph(
         ``simulated`` (``simulated:N`` for N molecules).
     data_root : str or Path, optional
         Where the spec's paths start; by default the TOML file's folder.
+    exclude_tasks : sequence of str or Path
+        Task sets whose molecules are left out, by first InChIKey block and by id, and their profiles with
+        them, before anything is fitted: see :func:`infoalign_dgl.evaluation.read_task_set`.
     means : Means, optional
         Processes, progress and what an earlier build left.
 
@@ -126,11 +134,22 @@ def build_context_graph(
     else:
         settings = read_spec(spec)
         rows = read_spec_rows(settings, Path(data_root or Path(spec).parent), progress=read_progress)
-    return build_from_rows(rows, settings, means=means)
+    tell = partial(means.progress, "standardizing excluded molecules")
+    tautomer = settings.graph.tautomer
+    excluded = (
+        read_excluded(exclude_tasks, tautomer=tautomer, num_workers=means.num_workers, progress=tell)
+        if exclude_tasks
+        else Excluded()
+    )
+    return build_from_rows(rows, settings, excluded=excluded, means=means)
 
 
 def build_from_rows(
-    rows: ContextRows, settings: BuildSettings | None = None, *, means: Means | None = None
+    rows: ContextRows,
+    settings: BuildSettings | None = None,
+    *,
+    excluded: Excluded | None = None,
+    means: Means | None = None,
 ) -> ContextGraph:
     """Build a context graph from rows in memory.
 
@@ -140,6 +159,8 @@ def build_from_rows(
         From any source, for one build: their accounts are filled in.
     settings : BuildSettings, optional
         Similarity and graph settings; the defaults if left out.
+    excluded : Excluded, optional
+        Molecules that are left out, and what was measured of them.
     means
         As for :func:`build_context_graph`.
 
@@ -152,7 +173,8 @@ def build_from_rows(
     """
     settings = BuildSettings() if settings is None else settings
     means = Means() if means is None else means
-    combined = combine(rows, settings, means)
+    excluded = Excluded() if excluded is None else excluded
+    combined = combine(rows, settings, means, excluded)
     molecules, profiles, gene_profiles = combined.molecules, combined.profiles, combined.gene_profiles
     gene_edges, known, warnings = combined.gene_edges, combined.known_genes, combined.warnings
     derived, cuts = expression_edges(profiles, settings.graph.regulates_top, known)
@@ -176,6 +198,8 @@ def build_from_rows(
     }
     _check_accounts(rows)
     schema = {"spec": settings.model_dump(mode="json"), "similarity": similarity}
+    if excluded.names:
+        schema["excluded"] = excluded.describe()
     graph = ContextGraph.from_edges(edges_by_type, nodes, spaces, schema, report)
     graph.reuse = means.reuse
     return graph
@@ -196,7 +220,9 @@ class Combined:
     warnings: list[str]
 
 
-def combine(rows: ContextRows, settings: BuildSettings, means: Means) -> Combined:
+def combine(
+    rows: ContextRows, settings: BuildSettings, means: Means, excluded: Excluded | None = None
+) -> Combined:
     """Bring tables together; parameters and errors as for :func:`build_from_rows`."""
     _check_space_names(rows)
     gene_weights = [check_weights(table) for table in rows.gene_gene]
@@ -205,6 +231,7 @@ def combine(rows: ContextRows, settings: BuildSettings, means: Means) -> Combine
         rows,
         settings.graph.identity,
         tautomer=settings.graph.tautomer,
+        excluded=excluded,
         num_workers=means.num_workers,
         progress=partial(means.progress, "standardizing molecules"),
         helpers=means.helpers,

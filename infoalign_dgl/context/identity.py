@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from infoalign_dgl.context.exclusion import BLOCK, REASON, Excluded
 from infoalign_dgl.context.reuse import Reuse
 from infoalign_dgl.errors import GraphError
 from infoalign_dgl.molecules import standardize
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
         StructureKind,
         TableAccount,
     )
-
-_BLOCK = 14  # letters of an InChIKey's first block, which says the connectivity
 
 Structures = dict[tuple[str, str], "Structure"]  # by kind and text
 
@@ -69,6 +68,7 @@ def identify(
     identity: Literal["block", "full"],
     *,
     tautomer: bool = False,
+    excluded: Excluded | None = None,
     num_workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     helpers: Executor | None = None,
@@ -88,6 +88,8 @@ def identify(
         Merge on the InChIKey's first block or on all of it.
     tautomer : bool
         As for :func:`infoalign_dgl.molecules.standardize`.
+    excluded : Excluded, optional
+        Molecules that are left out, and rows about them; such rows are counted as dropped.
     num_workers, progress, helpers
         As for :func:`infoalign_dgl.molecules.standardize`.
     reuse : Reuse, optional
@@ -104,7 +106,8 @@ def identify(
     work = partial(standardize, tautomer=tautomer, num_workers=num_workers, helpers=helpers)
     reuse = Reuse() if reuse is None else reuse
     structures = _standardize_all(texts, work, progress, reuse, tautomer=tautomer)
-    book = _Book(structures, identity)
+    excluded = Excluded() if excluded is None else excluded
+    book = _Book(structures, identity, excluded.keys | _keys_of_ids(rows, excluded.ids, structures))
     for table in rows.molecules:
         book.add_table(table, wanted.get(table.name, set()) if table.crosswalk else None)
     keys = {
@@ -130,6 +133,19 @@ def _wanted_ids(references: list[MoleculeReferences]) -> dict[str, set[str]]:
         if refs.kind == "id" and refs.ids_of is not None:
             wanted.setdefault(refs.ids_of, set()).update(value for value in refs.values if value)
     return wanted
+
+
+def _keys_of_ids(rows: ContextRows, ids: frozenset[str], structures: Structures) -> set[str]:
+    """First blocks of the molecules that tables list under one of the ids."""
+    if not ids:
+        return set()
+    listed = [
+        structures[table.kind, text][1]
+        for table in rows.molecules
+        for row_id, text in zip(table.ids, table.structures, strict=True)
+        if row_id in ids and text and (table.kind, text) in structures
+    ]
+    return {key[:BLOCK] for key in listed if key is not None}
 
 
 def _texts(rows: ContextRows, wanted: dict[str, set[str]]) -> dict[StructureKind, dict[str, None]]:
@@ -178,9 +194,13 @@ def _standardize_all(
 class _Book:
     """The molecules and ids met while tables are read in order."""
 
-    def __init__(self, structures: Structures, identity: Literal["block", "full"]) -> None:
+    def __init__(
+        self, structures: Structures, identity: Literal["block", "full"], excluded: frozenset[str]
+    ) -> None:
         self.structures = structures
-        self.length = _BLOCK if identity == "block" else None
+        self.length = BLOCK if identity == "block" else None
+        self.excluded = excluded
+        self.excluded_ids: dict[str, set[str]] = {}
         self.found: dict[str, _Found] = {}
         self.ids: dict[str, dict[str, str]] = {}
 
@@ -197,6 +217,8 @@ class _Book:
                 continue
             key = self._key(account, table.kind, text, row)
             if key is None:
+                if row_id and self._is_excluded(table.kind, text):
+                    self.excluded_ids.setdefault(table.name, set()).add(row_id)
                 continue
             if table.own and row_id:
                 key = row_id
@@ -217,7 +239,7 @@ class _Book:
             if refs.kind == "id":
                 key = self.ids.get(refs.ids_of or "", {}).get(value or "")
                 if key is None:
-                    account.drop("unknown molecule id" if value else "no molecule id", row, value)
+                    account.drop(self._why_unknown(refs.ids_of or "", value), row, value)
             else:
                 key = self._key(account, refs.kind, value, row)
                 if key is not None:
@@ -246,7 +268,19 @@ class _Book:
             category, _, detail = (reason or "").partition(":")
             account.drop(f"structure {category}", row, f"{text}{detail and ':'}{detail}")
             return None
+        if inchikey[:BLOCK] in self.excluded:
+            account.drop(REASON, row, text)
+            return None
         return inchikey[: self.length]
+
+    def _is_excluded(self, kind: str, text: str | None) -> bool:
+        key = self.structures[kind, text][1] if text else None
+        return key is not None and key[:BLOCK] in self.excluded
+
+    def _why_unknown(self, table: str, row_id: str | None) -> str:
+        if not row_id:
+            return "no molecule id"
+        return REASON if row_id in self.excluded_ids.get(table, ()) else "unknown molecule id"
 
     def _add(self, key: str, structure: tuple[str, str], source: str) -> bool:
         """Whether the molecule is new."""

@@ -12,8 +12,11 @@ from infoalign_dgl.context.means import Means
 from infoalign_dgl.context.reuse import Reuse, read_reuse
 from infoalign_dgl.context.spec import read_spec
 from infoalign_dgl.errors import GraphError
+from infoalign_dgl.sources.task_tables import locate_task
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from infoalign_dgl.context.graph import ContextGraph
 
 
@@ -24,6 +27,7 @@ def update_graph(
     *,
     data_root: str | Path | None = None,
     overwrite: bool = False,
+    exclude_tasks: Sequence[str | Path] = (),
     means: Means | None = None,
 ) -> tuple[ContextGraph, Reuse]:
     """Build a context graph as if from nothing, but only compute what an earlier graph's folder has not.
@@ -39,7 +43,7 @@ def update_graph(
         All tables of the new graph, the old ones too: see :func:`build_context_graph`.
     folder : Path, optional
         Where to write the new graph; by default it takes the place of the earlier one.
-    data_root, means
+    data_root, exclude_tasks, means
         As for :func:`build_context_graph`.
     overwrite : bool
         Replace a graph that stands at ``folder``; or the earlier one by a graph that lacks some of its
@@ -61,17 +65,41 @@ def update_graph(
         graph would take the earlier one's place without all of its tables.
     """
     reuse = read_reuse(graph)
+    before = json.loads((graph / "schema.json").read_text())
     if folder is None and not overwrite:
-        _check_tables_stay(graph, spec)
+        _check_tables_stay(graph, before, spec)
+    _check_tasks_stay_out(graph, before, exclude_tasks)
     means = replace(Means() if means is None else means, reuse=reuse)
     target = graph if folder is None else folder
     built = build_to_folder(
-        spec, target, data_root=data_root, overwrite=overwrite or folder is None, means=means
+        spec,
+        target,
+        data_root=data_root,
+        overwrite=overwrite or folder is None,
+        exclude_tasks=exclude_tasks,
+        means=means,
     )
     return built, reuse
 
 
-def _check_tables_stay(graph: Path, spec: str | Path) -> None:
+def _check_tasks_stay_out(graph: Path, before: dict[str, Any], exclude_tasks: Sequence[str | Path]) -> None:
+    """Check that an update leaves out the molecules that the earlier graph leaves out.
+
+    Raises
+    ------
+    GraphError
+        Naming the first task set whose molecules would come back.
+    """
+    left_out = set(before.get("excluded", {}).get("tasks", []))
+    back = sorted(left_out - {locate_task(source)[0] for source in exclude_tasks})
+    if back:
+        raise GraphError(
+            f"'{graph}' was built without the molecules of the task set '{back[0]}': pass --exclude-tasks "
+            "with its path again, or build another graph with build-graph"
+        )
+
+
+def _check_tables_stay(graph: Path, before: dict[str, Any], spec: str | Path) -> None:
     """Check that a spec has all tables of an earlier graph, which would else be lost with it.
 
     Raises
@@ -79,9 +107,8 @@ def _check_tables_stay(graph: Path, spec: str | Path) -> None:
     GraphError
         Naming the first table that it lacks.
     """
-    before = json.loads((graph / "schema.json").read_text()).get("spec", {})
     now = read_spec(spec).model_dump() if Path(spec).suffix == ".toml" else {}
-    gone = sorted(_files(before) - _files(now))
+    gone = sorted(_files(before.get("spec", {})) - _files(now))
     if gone:
         more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
         raise GraphError(

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from infoalign_dgl.errors import EvaluationError
-from infoalign_dgl.sources.tables import did_you_mean, format_by_ending, read_header, read_table
+from infoalign_dgl.sources.tables import did_you_mean, read_header, read_table
+from infoalign_dgl.sources.task_tables import REPEAT, is_identifier, locate_task, structure_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from infoalign_dgl.evaluation.splits import Split
 
 Kind = Literal["binary", "regression"]
 
-TABLE = "assays.csv.gz"
-"""The table in a task set's folder, in the layout of the reference implementation."""
-
 _BLOCK = 14  # letters of an InChIKey's first block, which says the connectivity
-_STRUCTURES = ("smiles", "canonical_smiles", "isomeric_smiles", "structure", "molecule", "mol")
-_IDENTIFIERS = {"name", "cas", "casrn", "cid", "sid", "index", "row", "split", "fold", "number", "no"}
-_IDENTIFIERS |= {"compound", "compound_name", "molecule", "molecule_name", "mol", "structure", "scaffold"}
-_IDENTIFIERS |= {"id", "inchi", "inchikey", "inchi_key", "dtxsid", "collectionname", "collection_name", ""}
-_IDENTIFIER = re.compile(r".*_(id|cid|sid)|.*smiles.*|metadata_.*|unnamed_\d+")
-_REPEAT = re.compile(r"(.+)#\d+")
 _TRUTH = {"true": 1.0, "false": 0.0}
 _SHOWN = 5  # names or cases in a note
 
@@ -105,9 +96,9 @@ def read_task_set(
     SourceError, DownloadError
         If the file cannot be read as a table, or is not what was downloaded.
     """
-    name, path = _locate(source)
+    name, path = locate_task(source)
     header = read_header(path, repeated=True)
-    structures = _structure_column(path, header, smiles_column)
+    structures = structure_column(path, header, smiles_column)
     notes: list[str] = []
     wanted = _candidates(path, header, structures, columns, notes)
     frame = read_table(path, text=[structures], numbers=wanted, repeated=True)
@@ -184,64 +175,6 @@ def conflicting_labels(keys: Sequence[str | None], labels: np.ndarray) -> list[t
     return [(task, group[~np.isnan(labels[group, task])]) for task, group in measured]
 
 
-def _locate(source: str | Path) -> tuple[str, Path]:
-    """Name and table of a source."""
-    path = Path(source)
-    if path.is_file():
-        return path.name.split(".")[0] or path.name, path
-    if path.is_dir():
-        return path.resolve().name, _table_in(path)
-    from infoalign_dgl.sources.downloads import default_root, fetch, state
-    from infoalign_dgl.sources.registry import read_registry
-
-    registry, name = read_registry(), str(source)
-    if name not in registry:
-        raise EvaluationError(
-            f"'{name}' is no file, no folder and no data set of 'infoalign-dgl fetch': "
-            f"{did_you_mean(name, registry)}"
-        )
-    if state(name, registry[name], default_root()) != "yes":
-        raise EvaluationError(
-            f"the data set '{name}' is not in '{default_root()}': run 'infoalign-dgl fetch {name}', or give "
-            "the path of its folder"
-        )
-    return name, _table_in(fetch(name, registry[name], default_root(), offline=True).folder)
-
-
-def _table_in(folder: Path) -> Path:
-    for path in (folder / TABLE, folder / "raw" / TABLE):
-        if path.is_file():
-            return path
-    tables = sorted(path for path in folder.iterdir() if path.is_file() and format_by_ending(path))
-    if len(tables) != 1:
-        found = ", ".join(path.name for path in tables[:_SHOWN]) or "no table"
-        raise EvaluationError(
-            f"'{folder}' should hold {TABLE} or a single table and holds {found}: give the path of the table"
-        )
-    return tables[0]
-
-
-def _plain(name: str) -> str:
-    """Lower-case name with single underscores in place of all that is neither letter nor digit."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
-def _structure_column(path: Path, header: list[str], given: str | None) -> str:
-    if given is not None:
-        if given not in header:
-            raise EvaluationError(f"'{path}' has no column '{given}': {did_you_mean(given, header)}")
-        return given
-    for wanted in _STRUCTURES:
-        found = [name for name in header if _plain(name) == wanted]
-        if found:
-            return found[0]
-    found = [name for name in header if "smiles" in name.lower()]
-    if len(found) != 1:
-        what = f"several columns of SMILES ({', '.join(found[:_SHOWN])})" if found else "no column of SMILES"
-        raise EvaluationError(f"'{path}' has {what} by their names: name the one with the molecules")
-    return found[0]
-
-
 def _candidates(
     path: Path, header: list[str], structures: str, given: Sequence[str] | None, notes: list[str]
 ) -> list[str]:
@@ -257,20 +190,14 @@ def _candidates(
             )
         return list(given)
     others = [name for name in header if name != structures]
-    repeats = [name for name in others if (found := _REPEAT.fullmatch(name)) and found[1] in header]
+    repeats = [name for name in others if (found := REPEAT.fullmatch(name)) and found[1] in header]
     if repeats:
         notes.append(f"The number after # counts columns of the same name: {_some(repeats)}.")
-    identifiers = {name for name in others if _is_identifier(name)}
+    identifiers = {name for name in others if is_identifier(name)}
     if identifiers:
         left_out = [name for name in others if name in identifiers]
         notes.append(f"Left out as identifiers by their names: {_some(left_out)}.")
     return [name for name in others if name not in identifiers]
-
-
-def _is_identifier(name: str) -> bool:
-    repeat = _REPEAT.fullmatch(name)
-    plain = _plain(repeat[1] if repeat else name)
-    return plain in _IDENTIFIERS or _IDENTIFIER.fullmatch(plain) is not None
 
 
 def _labels(
