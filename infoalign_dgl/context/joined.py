@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from infoalign_dgl import _spill
 from infoalign_dgl.sources.rows import LABELS
 
 if TYPE_CHECKING:
@@ -70,9 +71,13 @@ def _take(space: Aggregated, rows: np.ndarray) -> Aggregated:
     """Profiles by row number; nothing is copied where each is taken once."""
     if np.array_equal(rows, np.arange(len(space.owners))):
         return space
+    values = _spill.empty((len(rows), space.settled.values.shape[1]), by_column=True)
+    for part in _spill.column_parts(space.settled.values):
+        values[:, part] = space.settled.values[rows, part]
+        _spill.release(values)
     return replace(
         space,
-        settled=replace(space.settled, values=space.settled.values[rows]),
+        settled=replace(space.settled, values=values),
         owners=space.owners[rows],
         replicates=space.replicates[rows],
         labels=space.labels.iloc[rows].reset_index(drop=True),
