@@ -11,6 +11,7 @@ from infoalign_dgl.context.check import COLUMN_KEYS, FILTER_KEYS, check_spec
 from infoalign_dgl.context.means import Means
 from infoalign_dgl.context.sections.base import Table
 from infoalign_dgl.context.spec import BuildSpec
+from infoalign_dgl.sources.tables import read_table
 
 TABLES = {
     "m.csv": "id,smiles\n1,CCO\n2,c1ccccc1O\n3,CC(=O)O\n4,CCN\n",
@@ -154,6 +155,22 @@ def test_cells_that_are_no_numbers_are_named(run):
     assert "'Cells_a' (1)" in remark.message
     lost = next(finding for finding in checked.remarks if "would lose 3 columns" in finding.message)
     assert "'Cells_a' (25%)" in lost.message
+
+
+def test_only_columns_with_such_cells_are_read_again_and_only_rows_that_are_used_count(run, monkeypatch):
+    read = []
+
+    def reading(path, *, text=(), **more):
+        read.append(list(text))
+        return read_table(path, text=text, **more)
+
+    monkeypatch.setattr("infoalign_dgl.context.check.read_table", reading)
+    spec = SPEC.replace('["Cells_*"]', '["Cells_*"]\nwhere_not = { plate = ["x"] }')
+    wrong = TABLES["p.csv"].replace("1,x,1,2", "1,x,high,NA").replace("5,1,1,2", "5,low,1,2")
+    checked = run(spec, p=wrong)
+    (remark,) = [finding for finding in checked.remarks if "no numbers" in finding.message]
+    assert (remark.count, remark.rows) == (1, [[4, "Cells_b: low"]])
+    assert read == [["Cells_a", "Cells_b"]]
 
 
 @pytest.mark.parametrize(

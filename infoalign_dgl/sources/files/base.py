@@ -118,6 +118,13 @@ def import_h5py(path: Path) -> Any:
     return h5py
 
 
+def refuse_gzip(path: Path, kind: str) -> None:
+    """Raise a SourceError where a file of a kind that is not read from gzip is gzipped."""
+    with path.open("rb") as stream:
+        if stream.read(2) == b"\x1f\x8b":
+            raise SourceError(f"'{path}' is gzipped, which {kind} cannot be read from: gunzip it")
+
+
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[Any]:
     """Open an HDF5 file for reading.
@@ -128,12 +135,14 @@ def open_hdf5(path: Path) -> Iterator[Any]:
         If h5py is not installed, or the file is damaged or of another kind, on opening it or later.
     """
     h5py = import_h5py(path)
-    with path.open("rb") as stream:
-        if stream.read(2) == b"\x1f\x8b":
-            raise SourceError(f"'{path}' is gzipped, which HDF5 cannot be read from: gunzip it")
+    refuse_gzip(path, "HDF5")
     try:
         with h5py.File(path, "r") as file:
             yield file
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"'{path}' has text that is not UTF-8, such as {error.object[:60]!r}: write it again as UTF-8"
+        ) from error
     except (*UNREADABLE, KeyError) as error:
         raise unreadable(path, error) from error
 
@@ -195,25 +204,36 @@ def take_arrow(
     Raises
     ------
     SourceError
-        If a column holds lists or records.
+        If a column holds lists, records, or text that is not UTF-8.
     """
     nested = next((name for name in columns if pa.types.is_nested(columns[name].type)), None)
     if nested is not None:
         raise SourceError(f"'{path}' has lists or records in column '{nested}': give one value in each cell")
 
+    def cells(name: str, values: pa.ChunkedArray) -> list[Any]:
+        try:
+            return values.to_pylist()
+        except UnicodeDecodeError as error:
+            raise SourceError(
+                f"'{path}' has text in column '{name}' that is not UTF-8, such as {error.object[:60]!r}: "
+                "write it again as UTF-8"
+            ) from error
+
     def texts(name: str) -> list[str | None]:
         values = columns[name]
-        return (values if pa.types.is_string(values.type) else values.cast(pa.string())).to_pylist()
+        if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
+            values = values.cast(pa.string(), safe=False)
+        return cells(name, values if pa.types.is_string(values.type) else values.cast(pa.string()))
 
     def floats(name: str) -> np.ndarray | list[Any]:
         values = columns.pop(name)
         if pa.types.is_floating(values.type) or pa.types.is_integer(values.type):
             return values.cast(pa.float64(), safe=False).to_numpy()
-        return values.to_pylist()
+        return cells(name, values)
 
-    cells = _cells(text, numbers, rows, texts, floats)
+    taken = _cells(text, numbers, rows, texts, floats)
     pa.default_memory_pool().release_unused()
-    return cells
+    return taken
 
 
 def _cells(

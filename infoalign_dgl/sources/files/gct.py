@@ -150,15 +150,15 @@ def _checked(path: Path, lines: Iterator[str], num_rows: int, num_fields: int, w
         if found == width and number <= expected:
             last = number
             yield line
-        elif line.strip():
-            last = number
+        else:
             ragged = ragged or (number, found)
+            last = number if line.strip() else last
     if last != expected:
         raise SourceError(
             f"'{path}' says that it has {num_rows} rows and {num_fields} fields on columns, so "
             f"{expected} lines, but it has {last}: fetch or copy it again"
         )
-    if ragged is not None:
+    if ragged is not None and ragged[0] <= expected:
         raise SourceError(
             f"'{path}' is ragged: line {ragged[0]} has {ragged[1]} fields where its second line says "
             f"{width}: correct that line"

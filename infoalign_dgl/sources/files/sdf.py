@@ -22,18 +22,25 @@ if TYPE_CHECKING:
 
 MADE = ("smiles", "name", "problem")
 _PROPERTY = re.compile(r">.*?<(.+)>")
+_END = "M  END"
 _HEAD = 4  # lines of a mol block before its atoms; the first is a title, which may be anything
 
 
 def header(path: Path) -> list[str]:
     """Read the column names: of all records' properties, so the whole file is read."""
     properties: dict[str, None] = {}
-    records = 0
-    for _, found in _records(path):
+    records = ends = 0
+    for block, found in _records(path):
         properties.update(dict.fromkeys(found))
         records += 1
+        ends += _END in block
     if not records:
         raise SourceError(f"'{path}' is empty: give an SDF with records")
+    if not ends:
+        raise SourceError(
+            f"'{path}' has no record with a line '{_END}', which ends a molecule's atoms and bonds: give "
+            "an SDF, or set 'format' to what it is"
+        )
     return [*MADE, *properties]
 
 
@@ -62,21 +69,23 @@ def _records(path: Path) -> Iterator[tuple[str, dict[str, str | None]]]:
     try:
         with open_lines(path) as stream:
             lines: list[str] = []
+            number = 1
             for line in stream:
                 if line.startswith("$$$$"):
-                    yield _split(lines)
+                    yield _split(path, number, lines)
                     lines = []
+                    number += 1
                 else:
                     lines.append(line.rstrip("\n"))
             if any(line.strip() for line in lines):  # the last record may lack its end
-                yield _split(lines)
+                yield _split(path, number, lines)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
 
 
-def _split(lines: list[str]) -> tuple[str, dict[str, str | None]]:
+def _split(path: Path, number: int, lines: list[str]) -> tuple[str, dict[str, str | None]]:
     """Split a record into its mol block and its properties."""
-    end = next((i + 1 for i, line in enumerate(lines) if line.startswith("M  END")), None)
+    end = next((i + 1 for i, line in enumerate(lines) if line.startswith(_END)), None)
     if end is None:  # a broken record, of which the properties are kept
         end = next((i for i, line in enumerate(lines) if i >= _HEAD and line.startswith(">")), len(lines))
     properties: dict[str, str | None] = {}
@@ -89,6 +98,11 @@ def _split(lines: list[str]) -> tuple[str, dict[str, str | None]]:
         elif line.strip():
             values.append(line.strip())
         else:  # a blank line ends the values
-            properties[f"property {name}" if name in MADE else name] = "\n".join(values) or None
+            column, value = f"property {name}" if name in MADE else name, "\n".join(values) or None
+            if properties.setdefault(column, value) != value:
+                raise SourceError(
+                    f"'{path}' has the property '{name}' twice in record {number}, with two values: rename "
+                    "or remove one of them"
+                )
             name = None
     return "\n".join([*lines[:end], ""]), properties

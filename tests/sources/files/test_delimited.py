@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from infoalign_dgl.errors import SourceError
-from infoalign_dgl.sources.tables import read_header, read_table
+from infoalign_dgl.sources.tables import normalize_id, read_header, read_table
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -74,3 +74,34 @@ def test_utf16_is_named(tmp_path):
     path.write_bytes(codecs.BOM_UTF16_LE + "a,b\n1,2\n".encode("utf-16-le"))
     with pytest.raises(SourceError, match=r"not UTF-8.*iconv -f UTF-16 "):
         read_header(path)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv.gz"])
+def test_columns_with_cells_that_are_no_numbers_are_told(tmp_path, name):
+    text = "id,a,b,c,d\n1234.0,1,NA,high,nan\n-666,-666,2,3,\n5, 4 ,5,+6,1e400\n"
+    text = text if name == "t.csv" else text.replace(",", "\t")
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    strange = []
+    table = read_table(tmp_path / name, text=["id"], numbers=["d", "c", "b", "a"], strange=strange)
+    assert strange == ["c"]
+    assert [normalize_id(value) for value in table["id"]] == ["1234", None, "5"]
+    expected = [[np.nan, np.nan, np.nan, 1], [np.nan, 3, 2, np.nan], [np.inf, 6, 5, 4]]
+    np.testing.assert_array_equal(table[["d", "c", "b", "a"]], expected)
+
+
+@pytest.mark.parametrize("name", ["t.tsv", "t.tsv.gz"])
+def test_what_is_wrong_with_tabs_is_named_as_with_commas(tmp_path, name):
+    def write(content):
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+
+    write("\ufeffid\ta\r\nx\t1\r\n".encode())
+    assert read_table(tmp_path / name, text=["id"], numbers=["a"]).loc[2].tolist() == ["x", 1.0]
+    for content, message in [
+        (b"", "is empty"),
+        (b"id\ta\ta\n1\t2\t3\n", "two columns named 'a'"),
+        ("id\ta\ncaf\xe9\t1\n".encode("latin-1"), "not UTF-8"),
+        (b"id;a\n1;2\n", "delimited by tabs.*seems delimited by semicolons"),
+    ]:
+        write(content)
+        with pytest.raises(SourceError, match=message):
+            read_table(tmp_path / name, text=["id"], numbers=["a"])

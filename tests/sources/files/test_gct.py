@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from infoalign_dgl.errors import SourceError
-from infoalign_dgl.sources.tables import read_header, read_table
+from infoalign_dgl.sources.tables import normalize_id, read_header, read_table
 
 h5py = pytest.importorskip("h5py")
 
@@ -179,3 +179,89 @@ def test_without_h5py_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(SourceError, match=r"pip install 'infoalign-dgl\[hdf5\]'"):
         read_header(tmp_path / "x.gctx")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_byte_order_mark_cells_of_several_kinds_and_blank_lines_at_the_end(tmp_path, end):
+    text = V12.replace("1.5\t-2", "NA\thigh").replace("\t0", "\t") + "\n\n"
+    (tmp_path / "x.gct").write_text(text, encoding="utf-8-sig", newline=end)
+    strange = []
+    table = read_table(tmp_path / "x.gct", numbers=["5982", "780", "3310"], strange=strange)
+    np.testing.assert_array_equal(table, [[np.nan] * 3, [np.nan, np.nan, 1e-3]])
+    assert strange == ["780"]  # the cell 'high'
+    table = read_table(tmp_path / "x.gct", text=["780", "cid", "3310"], numbers=["5982"])
+    assert table["780"].tolist() == [None, "high"]
+    assert table["cid"].tolist() == ["A", "B"]
+    assert table["3310"].tolist() == [None, "1e-3"]
+
+
+def test_fields_are_text_or_numbers_beside_the_matrix(tmp_path):
+    (tmp_path / "x.gct").write_text(V13.replace("BRD-1", "1234.0"))
+    strange = []
+    names = ["222103_at", "pert_dose", "pert_id", "200814_at"]
+    table = read_table(tmp_path / "x.gct", numbers=names, strange=strange)
+    np.testing.assert_array_equal(table, [[np.nan, 10, 1234, 1.5], [0, np.nan, np.nan, -2]])
+    assert strange == ["pert_id"]  # the other, BRD-2
+    assert [normalize_id(v) for v in read_table(tmp_path / "x.gct", text=["pert_id"])["pert_id"]] == [
+        "1234",
+        "BRD-2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (V12.replace("\t", ","), "'3,2' as its second line"),
+        (V12.replace("\t", ",").replace("3,2\n", "3\t2\n", 1), "ragged: line 3 has 1 fields"),
+        (V12.replace("\t0", ""), "ragged: line 5 has 3 fields"),
+        (V12 + V12[V12.index("3310") :], "so 6 lines, but it has 7"),
+        (V12.replace("5982\tRFC2\t-666\t0\n", "\n"), "ragged: line 5 has 1 fields"),
+    ],
+)
+def test_lines_that_do_not_fit_are_named(tmp_path, text, message):
+    (tmp_path / "x.gct").write_text(text)
+    with pytest.raises(SourceError, match=message):
+        read_header(tmp_path / "x.gct")
+
+
+def test_a_gct_is_read_in_the_memory_of_its_numbers(tmp_path, monkeypatch):
+    """Measured by tracemalloc, which counts what Python and numpy take."""
+    import tracemalloc
+
+    from infoalign_dgl import _spill
+
+    values = np.random.default_rng(0).normal(size=(300, 2000)).round(3)
+    lines = ["#1.2", "2000\t300", "\t".join(["Name", "Description", *(f"c{i}" for i in range(300))])]
+    lines += ["\t".join([f"g{i}", "x", *map(str, row)]) for i, row in enumerate(values.T.tolist())]
+    (tmp_path / "x.gct").write_text("\n".join(lines))
+    names = [f"g{i}" for i in np.random.default_rng(1).permutation(2000)]
+    monkeypatch.setattr(_spill, "LARGEST_IN_MEMORY", 2**16)
+    header = read_header(tmp_path / "x.gct")
+    tracemalloc.start()
+    try:
+        table = read_table(tmp_path / "x.gct", numbers=names, header=header)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(table, values[:, [int(name[1:]) for name in names]])
+    assert peak < 1.5 * values.nbytes  # as text, the cells take eight times that
+
+
+def test_gctx_of_other_content(tmp_path):
+    path = tmp_path / "x.gctx"
+    path.write_text("id,smiles\n1,CCO\n")
+    with pytest.raises(SourceError, match=r"x\.gctx' cannot be read"):
+        read_header(path)
+    write_gctx(path, np.zeros((0, 2)), [], ["1", "2"])
+    with pytest.raises(SourceError, match="no rows"):
+        read_table(path, numbers=["1"])
+    latin1 = np.array(["caf\xe9".encode("latin-1"), b"x"], "S5")
+    cells = np.array(["1234.0", "high"], dtype=h5py.string_dtype())
+    write_gctx(path, VALUES, ["A", "B"], ["1", "2", "3"], {"name": latin1, "cell": cells})
+    with pytest.raises(SourceError, match=r"x\.gctx' has text that is not UTF-8, such as b'caf"):
+        read_table(path, text=["name"])
+    strange = []
+    table = read_table(path, text=["cell"], numbers=["1", "3"], strange=strange)
+    assert [normalize_id(value) for value in table["cell"]] == ["1234", "high"]
+    np.testing.assert_array_equal(read_table(path, numbers=["cell"], strange=strange)["cell"], [1234, np.nan])
+    assert strange == ["cell"]

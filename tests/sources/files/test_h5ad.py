@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
 
 from infoalign_dgl.errors import SourceError
-from infoalign_dgl.sources.tables import read_header, read_table
+from infoalign_dgl.sources.tables import normalize_id, read_header, read_table
 
 anndata = pytest.importorskip("anndata")
 h5py = pytest.importorskip("h5py")
@@ -123,3 +125,36 @@ def test_damaged_layouts_are_named(tmp_path, damage, message):
         damage(file)
     with pytest.raises(SourceError, match=message):
         read_table(path, text=["pert", "dose"], numbers=FEATURES)
+
+
+def test_missing_texts_ids_that_became_floats_and_cells_of_several_kinds(tmp_path):
+    path = tmp_path / "x.h5ad"
+    write(path)
+    with h5py.File(path, "a") as file:
+        del file["obs/smiles"], file["obs/plate"]
+        file["obs/smiles"] = np.array(["NA", "-666", "7"], dtype=object)
+        file["obs/plate"] = np.array([1234.0, np.nan, -666])
+    strange = []
+    table = read_table(path, text=["smiles", "plate"], strange=strange)
+    assert table["smiles"].tolist() == [None, None, "7"]
+    assert [normalize_id(value) for value in table["plate"]] == ["1234", None, None]
+    table = read_table(path, numbers=["smiles", "pert", "plate"], strange=strange)
+    np.testing.assert_array_equal(table["smiles"], [np.nan, np.nan, 7])
+    np.testing.assert_array_equal(table["plate"], [1234, np.nan, np.nan])
+    assert strange == ["pert"]  # the letters
+
+
+def test_other_files_under_that_name_and_latin1_are_named(tmp_path):
+    path = tmp_path / "x.h5ad"
+    path.write_text("id,smiles\n1,CCO\n")
+    with pytest.raises(SourceError, match=r"x\.h5ad' cannot be read"):
+        read_header(path)
+    write(path)
+    (tmp_path / "x.h5ad.gz").write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(SourceError, match=r"x\.h5ad\.gz' is gzipped.*gunzip it"):
+        read_header(tmp_path / "x.h5ad.gz")
+    with h5py.File(path, "a") as file:
+        del file["obs/smiles"]
+        file["obs/smiles"] = np.array(["caf\xe9".encode("latin-1")] * 3, "S5")
+    with pytest.raises(SourceError, match=r"x\.h5ad' has text that is not UTF-8, such as b'caf"):
+        read_table(path, text=["smiles"])

@@ -10,7 +10,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import AllChem
 
 from infoalign_dgl.errors import SourceError
-from infoalign_dgl.sources.tables import read_header, read_table
+from infoalign_dgl.sources.tables import normalize_id, read_header, read_table
 
 SMILES = ["C[C@H](N)C(=O)O", "c1ccccc1O", "CC(=O)[O-].[Na+]", "F/C=C/F", "OC[C@@H](O)C=C"]
 
@@ -109,3 +109,43 @@ def test_helper_processes_give_the_same(tmp_path):
     (tmp_path / "many.sdf").write_text((tmp_path / "m.sdf").read_text() * 450)
     found = read_table(tmp_path / "many.sdf", text=["smiles"])["smiles"].tolist()
     assert found == read_table(tmp_path / "m.sdf", text=["smiles"])["smiles"].tolist() * 450
+
+
+def test_a_byte_order_mark_and_values_of_several_kinds(tmp_path):
+    write_sdf(tmp_path / "m.sdf")
+    records = (tmp_path / "m.sdf").read_text().split("$$$$\n")[:5]
+    cells = ["NA", "-666", "1.5", "high", "nan"]
+    text = "".join(f"{r}>  <cell>\n{c}\n\n$$$$\n" for r, c in zip(records, cells, strict=True))
+    (tmp_path / "m.sdf").write_text(text, encoding="utf-8-sig")
+    strange = []
+    table = read_table(tmp_path / "m.sdf", text=["name", "ID"], numbers=["cell", "activity"], strange=strange)
+    assert table["name"].tolist() == [f"mol {i}" for i in range(5)]
+    np.testing.assert_array_equal(table["cell"], [np.nan, np.nan, 1.5, np.nan, np.nan])
+    assert strange == ["cell"]
+    assert [normalize_id(value) for value in table["ID"]] == ["1", "2", "3", "4", "5"]
+
+
+def test_a_property_that_a_record_has_twice_is_named(tmp_path):
+    write_sdf(tmp_path / "m.sdf")
+    text = (tmp_path / "m.sdf").read_text()
+    (tmp_path / "m.sdf").write_text(text.replace(">  <ID>  (2)", ">  <ID>  (2)\n2.0\n\n>  <ID>  (2)"))
+    assert read_table(tmp_path / "m.sdf", text=["ID"])["ID"][2] == "2.0"  # the same value: nothing is lost
+    (tmp_path / "m.sdf").write_text(text.replace(">  <ID>  (2)", ">  <ID>  (2)\nother\n\n>  <ID>  (2)"))
+    with pytest.raises(SourceError, match=r"m\.sdf' has the property 'ID' twice in record 2"):
+        read_header(tmp_path / "m.sdf")
+
+
+def test_a_table_under_that_name_is_named(tmp_path):
+    (tmp_path / "m.sdf").write_text("id,smiles\n1,CCO\n")
+    with pytest.raises(SourceError, match=r"m\.sdf' has no record with a line 'M  END'.*set 'format'"):
+        read_header(tmp_path / "m.sdf")
+
+
+def test_ten_to_the_fifth_properties(tmp_path):
+    block = Chem.MolToMolBlock(Chem.MolFromSmiles("CCO"))
+    text = block + "".join(f">  <p{i}>\n{i}\n\n" for i in range(100_000)) + "$$$$\n"
+    (tmp_path / "m.sdf").write_text(text)
+    names = [f"p{i}" for i in range(100_000)]
+    assert read_header(tmp_path / "m.sdf")[3:] == names
+    table = read_table(tmp_path / "m.sdf", numbers=names[::-100])
+    np.testing.assert_array_equal(table, [np.arange(100_000)[::-100]])

@@ -9,7 +9,7 @@ import pytest
 from rdkit import Chem
 
 from infoalign_dgl.errors import SourceError
-from infoalign_dgl.sources.tables import read_header, read_table
+from infoalign_dgl.sources.tables import normalize_id, read_header, read_table
 
 
 def read(path):
@@ -69,3 +69,14 @@ def test_a_truncated_gzip_is_named(tmp_path):
     (tmp_path / "m.smi.gz").write_bytes(whole[:-10])
     with pytest.raises(SourceError, match="is truncated"):
         read(tmp_path / "m.smi.gz")
+
+
+def test_missing_names_and_structures(tmp_path):
+    (tmp_path / "m.smi").write_text("CCO NA\nC 1234.0\nNA x\nCC -666\nN high\n")
+    table = read(tmp_path / "m.smi")
+    assert table["smiles"].tolist() == ["CCO", "C", None, "CC", "N"]
+    assert [normalize_id(name) for name in table["name"]] == [None, "1234", "x", None, "high"]
+    strange = []
+    numbers = read_table(tmp_path / "m.smi", numbers=["name"], strange=strange)["name"]
+    np.testing.assert_array_equal(numbers, [np.nan, 1234, np.nan, np.nan, np.nan])
+    assert strange == ["name"]
