@@ -146,7 +146,10 @@ def _sources() -> list[str]:
 setup(
     packages=[*find_packages(include=["infoalign_dgl", "infoalign_dgl.*"]), "infoalign_dgl.cli"],
     package_dir={"infoalign_dgl.cli": "cli"},
-    package_data={"infoalign_dgl.sources": ["registry.toml"]},
+    package_data={
+        "infoalign_dgl.sources": ["registry.toml"],
+        "infoalign_dgl.evaluation": ["paper_results.toml"],
+    },
     ext_modules=[Extension("infoalign_dgl._native", _sources(), language="c++", optional=True)],
     cmdclass={"build_ext": BuildNative},
 )

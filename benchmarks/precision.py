@@ -42,7 +42,8 @@ def main(
     limit_threads(threads)
     from infoalign_dgl.context import build_from_rows
     from infoalign_dgl.demo import DemoConfig, held_out_molecules, without_molecules
-    from infoalign_dgl.evaluation.fewlabel import compare_few_label, t_interval
+    from infoalign_dgl.evaluation.fewlabel import compare_few_label
+    from infoalign_dgl.evaluation.statistics import t_interval
     from infoalign_dgl.sources.simulate import simulate
     from infoalign_dgl.sources.simulated import simulation_rows
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from infoalign_dgl.evaluation.statistics import t_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -86,28 +87,6 @@ class FewLabelTable:
             paired = (None, None) if method == self.reference else t_interval(reference - values)
             rows.append(FewLabelRow(method, mean, half_width, *paired))
         return rows
-
-
-def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
-    """Mean of a sample and half the width of its Student t interval.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        (n,) with n >= 2.
-    confidence : float
-        Probability that such intervals cover the mean.
-
-    Returns
-    -------
-    (float, float)
-        Mean and half width.
-    """
-    from scipy.stats import t
-
-    values = np.asarray(values, dtype=np.float64)
-    quantile = float(t.ppf(0.5 + confidence / 2, len(values) - 1))
-    return float(values.mean()), quantile * float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
 def few_label_auc(features: np.ndarray, labels: np.ndarray, *, num_labels: int, seed: int) -> float:

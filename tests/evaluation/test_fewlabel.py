@@ -1,13 +1,9 @@
-import math
-
 import numpy as np
 import pytest
-from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from infoalign_dgl.evaluation import compare_few_label, few_label_auc
-from infoalign_dgl.evaluation.fewlabel import t_interval
 
 RNG = np.random.default_rng(5)
 N = 300
@@ -71,15 +67,6 @@ def test_bits_are_not_rescaled_and_constants_do_no_harm():
     other = few_label_auc(with_constants, LABELS[:, 2], num_labels=32, seed=0)
     assert one > 0.95
     assert other > 0.95
-
-
-def test_t_interval():
-    values = RNG.standard_normal(12)
-    mean, half_width = t_interval(values)
-    low, high = stats.t.interval(0.95, 11, loc=values.mean(), scale=stats.sem(values))
-    assert mean - half_width == pytest.approx(low)
-    assert mean + half_width == pytest.approx(high)
-    assert not math.isnan(half_width)
 
 
 def test_mechanisms_without_enough_molecules_are_listed():
