@@ -60,6 +60,8 @@ class Representation:
         In eval mode.
     checkpoint : Path
         Where its weights came from.
+    tautomer : bool
+        Whether it was trained on canonical tautomers: what is embedded becomes one too.
     helpers : Helpers
         Processes that read structures; the first :meth:`embed` of many rows starts them, and they are kept
         for the next.
@@ -67,6 +69,7 @@ class Representation:
 
     model: InfoAlign
     checkpoint: Path
+    tautomer: bool = False
     helpers: Helpers = field(default_factory=Helpers, repr=False, compare=False)
 
     @property
@@ -84,7 +87,8 @@ class Representation:
     ) -> Embedding:
         """Embed structures as the mean mu of their latent.
 
-        They are standardized as for building a graph: largest fragment, uncharged.
+        They are standardized as for building the graph of the run: largest fragment, uncharged, and the
+        canonical tautomer if that graph has it.
 
         Parameters
         ----------
@@ -111,7 +115,9 @@ class Representation:
         if batch_size < 1:
             raise ValueError(f"'batch_size' must be at least 1, not {batch_size}")
         given = list(smiles)
-        packed, reasons = standardized_graphs(given, num_workers=num_workers, helpers=self.helpers)
+        packed, reasons = standardized_graphs(
+            given, tautomer=self.tautomer, num_workers=num_workers, helpers=self.helpers
+        )
         rows = np.array([row for row, reason in enumerate(reasons) if reason is None], np.int64)
         vectors = np.full((len(given), self.dim), np.nan, np.float32)
         vectors[rows] = self.encode(packed, rows, batch_size, progress=progress)
@@ -183,7 +189,7 @@ def load(run: str | Path, *, step: int | None = None, device: str = "auto") -> R
     load_model(checkpoint, model)
     if config.model.compat is not None:
         bound_all_rows(model)
-    return Representation(model.to(choose_device(device)).eval(), checkpoint)
+    return Representation(model.to(choose_device(device)).eval(), checkpoint, config.tautomer)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 import infoalign_dgl
+from infoalign_dgl.context import BuildSpec, build_context_graph
 from infoalign_dgl.errors import InfoAlignError, RunError
 from infoalign_dgl.models import InfoAlign, ModelConfig
-from infoalign_dgl.training import PretrainConfig
+from infoalign_dgl.molecules import standardize
+from infoalign_dgl.training import PretrainConfig, pretrain
 from infoalign_dgl.training.checkpoint import Progress, save_checkpoint
-from infoalign_dgl.training.run_folder import RunConfig, write_config
+from infoalign_dgl.training.run_folder import CONFIG, RunConfig, read_config, write_config
 
 SMILES = ["CCO", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O", "C", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "OCC(O)CO"]
 
@@ -54,6 +60,64 @@ def test_rows_do_not_depend_on_batches_or_order(representation):
 def test_structures_are_standardized(representation):
     salt, plain = representation.embed(["CC(=O)[O-].[Na+]", "CC(=O)O"])
     np.testing.assert_allclose(salt, plain, rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Runs trained on graphs of one table, with canonical tautomers and without."""
+    folder = tmp_path_factory.mktemp("tautomers")
+    names = [f"id{number}" for number in range(24)]
+    rng = np.random.default_rng(0)
+    lines = [
+        f"{name},{'C' * (number + 1)}O,{','.join(map(str, rng.normal(size=3)))}"
+        for number, name in enumerate(names)
+    ]
+    (folder / "m.csv").write_text("\n".join(["id,smiles,f_1,f_2,f_3", *lines, "enol,CC(O)=CC(C)=O,1,2,3"]))
+    runs = {}
+    for tautomer in (True, False):
+        spec = {
+            "morphology": [{"file": "m.csv", "space": "f", "smiles": "smiles", "features": ["f_*"]}],
+            "graph": {"tautomer": tautomer, "identity": "full"},
+        }
+        graph = build_context_graph(BuildSpec.model_validate(spec), data_root=folder)
+        graph.save(folder / f"graph-{tautomer}")
+        graph = type(graph).load(folder / f"graph-{tautomer}")
+        config = PretrainConfig(epochs=1, batch_size=8, hidden=16, layers=2, device="cpu", holdout=0.0)
+        runs[tautomer] = folder / f"run-{tautomer}"
+        pretrain(graph, runs[tautomer], config, console=Console(quiet=True))
+    return runs
+
+
+KETO, ENOL = "CC(=O)CC(C)=O", "CC(O)=CC(C)=O"
+
+
+def test_tautomers_have_one_vector_where_the_graph_took_the_canonical_one(trained):
+    assert read_config(trained[True]).tautomer
+    assert read_config(trained[True]).graph["identity"] == "full"
+    assert not read_config(trained[False]).tautomer
+    representation = infoalign_dgl.load(trained[True])
+    keto, enol, salt = representation.embed([KETO, ENOL, "CC([O-])=CC(C)=O.[Na+]"])
+    np.testing.assert_allclose(enol, keto, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(salt, keto, rtol=1e-5, atol=1e-5)
+    plain = infoalign_dgl.load(trained[False])
+    assert not np.allclose(*plain.embed([KETO, ENOL]), atol=1e-4)
+    # Only what is embedded differs: given the canonical tautomer, the same weights give the same vector.
+    as_given = replace(representation, tautomer=False)
+    canonical, *others = as_given.embed([*standardize([ENOL], tautomer=True).smiles, KETO, ENOL])
+    np.testing.assert_allclose(canonical, keto, rtol=1e-5, atol=1e-5)
+    assert not np.allclose(*others, atol=1e-4)
+
+
+def test_runs_that_do_not_say_which_tautomers_embed_as_before(trained, tmp_path):
+    import shutil
+
+    old = tmp_path / "old"
+    shutil.copytree(trained[False], old)
+    stored = json.loads((old / CONFIG).read_text())
+    del stored["graph"]["tautomer"], stored["graph"]["identity"]
+    (old / CONFIG).write_text(json.dumps(stored))
+    expected = infoalign_dgl.load(trained[False]).embed([KETO, ENOL])
+    assert np.array_equal(infoalign_dgl.load(old).embed([KETO, ENOL]), expected)
 
 
 def test_rows_without_a_vector_say_why(representation):

@@ -9,7 +9,7 @@ the long way through both.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from rdkit import Chem, rdBase
@@ -37,6 +37,7 @@ _MOST_PLAIN_ATOMS = 500
 def standardized_graphs(
     smiles: Sequence[str | None],
     *,
+    tautomer: bool = False,
     num_workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     helpers: Executor | None = None,
@@ -47,6 +48,8 @@ def standardized_graphs(
     ----------
     smiles : sequence of (str or None)
         One per row; anything that is not a string counts as empty.
+    tautomer : bool
+        As for `standardize`; every molecule then takes the long way.
     num_workers : int, optional
         Processes; by default one per CPU.
     progress : callable, optional
@@ -60,16 +63,17 @@ def standardized_graphs(
         As of `featurize`, with the reasons of `standardize`; a molecule's atoms and bonds may stand in
         another order.
     """
-    chunks = map_chunks(_prepare_chunk, smiles, num_workers=num_workers, progress=progress, helpers=helpers)
+    work = partial(_prepare_chunk, tautomer=tautomer)
+    chunks = map_chunks(work, smiles, num_workers=num_workers, progress=progress, helpers=helpers)
     return pack_chunks(chunks)
 
 
-def _prepare_chunk(smiles: list[str | None]) -> Chunk:
+def _prepare_chunk(smiles: list[str | None], *, tautomer: bool) -> Chunk:
     builder = ChunkBuilder()
     with rdBase.BlockLogs():
         for text in smiles:
-            if not (isinstance(text, str) and _add_short(builder, text)):
-                _add_long(builder, text)
+            if tautomer or not (isinstance(text, str) and _add_short(builder, text)):
+                _add_long(builder, text, tautomer=tautomer)
     return builder.chunk()
 
 
@@ -108,8 +112,9 @@ def _as_written() -> Any:
     return parameters
 
 
-def _add_long(builder: ChunkBuilder, text: object) -> None:
-    standard, _, reason = standardize_one(text.strip() if isinstance(text, str) else "", "smiles")
+def _add_long(builder: ChunkBuilder, text: object, *, tautomer: bool) -> None:
+    given = text.strip() if isinstance(text, str) else ""
+    standard, _, reason = standardize_one(given, "smiles", tautomer=tautomer)
     molecule, failed = parse_structure(standard) if standard is not None else (None, reason)
     if molecule is None or standard is None:
         builder.add_failed(failed)

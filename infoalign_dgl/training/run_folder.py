@@ -36,7 +36,8 @@ class RunConfig:
     pretrain : PretrainConfig or None
         None for weights that were imported: nothing says how they were trained.
     graph : dict
-        Counts of the graph, and the hash of its structures; empty for weights that were imported.
+        Counts of the graph, the hash of its structures, and its settings ``tautomer`` and ``identity``
+        (missing in runs of before these were kept); empty for weights that were imported.
     imported : dict or None
         Name and SHA-256 of the file that weights were imported from.
     processes : int
@@ -48,6 +49,11 @@ class RunConfig:
     graph: dict[str, Any]
     imported: dict[str, str] | None = None
     processes: int = 1
+
+    @property
+    def tautomer(self) -> bool:
+        """Whether the run has learnt from canonical tautomers, to which molecules have to be brought."""
+        return bool(self.graph.get("tautomer", False))
 
 
 def start_run(folder: Path, config: RunConfig, graph: ContextGraph) -> None:

@@ -121,13 +121,16 @@ def describe_run(graph: ContextGraph, config: PretrainConfig, data: Data) -> Run
     model = ModelConfig(
         config.encoder, config.hidden, config.layers, config.dropout, 4, spaces, modality, config.compat
     )
-    counts: dict[str, Any] = {
+    built = graph.schema.get("spec", {}).get("graph", {})
+    described: dict[str, Any] = {
         "molecules_sha256": digest(structures(graph)),
         "nodes": graph.num_nodes,
         "edges": sum(graph.num_edges.values()),
         "held_out": len(data.holdout.molecules),
+        "tautomer": built.get("tautomer", False),
+        "identity": built.get("identity", "block"),
     }
-    return RunConfig(model, config, counts)
+    return RunConfig(model, config, described)
 
 
 def check_shares(sampler: Sampler, world: World) -> None:

@@ -121,6 +121,17 @@ def test_walks_meet_none_of_them_and_every_row_is_counted(folder):
     assert "excluded" not in everything.schema
 
 
+def test_another_tautomer_of_them_is_left_out_where_the_graph_has_the_canonical_one(folder):
+    keto, enol = "CC(=O)CC(C)=O", "CC(O)=CC(C)=O"
+    with (folder / "molecules.csv").open("a") as table:
+        table.write(f"X40,{keto}\n")
+    (folder / "task/assays.csv").write_text(f"smiles,active\n{enol},1\n")
+    for tautomer in (False, True):
+        (folder / "spec.toml").write_text(f"{SPEC}tautomer = {str(tautomer).lower()}\n")
+        graph = build_context_graph(folder / "spec.toml", exclude_tasks=[folder / "task"])
+        assert (keto in graph.nodes["molecule"]["smiles"].tolist()) != tautomer
+
+
 def test_an_update_lets_none_of_them_back(folder):
     build_to_folder(folder / "spec.toml", folder / "graph", exclude_tasks=[folder / "task"])
     sums = (folder / "graph/SHA256SUMS").read_text()

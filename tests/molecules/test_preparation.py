@@ -74,9 +74,9 @@ def atoms_with_neighbours(packed, row):
     return Counter((*atom, *sorted(near)) for atom, near in zip(features, around, strict=True))
 
 
-def assert_same_as_the_long_way(smiles):
-    packed, reasons = standardized_graphs(smiles)
-    standard = standardize(smiles)
+def assert_same_as_the_long_way(smiles, *, tautomer=False):
+    packed, reasons = standardized_graphs(smiles, tautomer=tautomer)
+    standard = standardize(smiles, tautomer=tautomer)
     expected, _ = featurize([text or "" for text in standard.smiles])
     assert reasons == standard.reason
     assert len(packed) == len(expected) == len(smiles)
@@ -86,6 +86,13 @@ def assert_same_as_the_long_way(smiles):
 
 def test_graphs_and_reasons_are_those_of_the_long_way():
     assert_same_as_the_long_way([*PLAIN, *CHARGED, *LONG, *FAILING, *SEED_DRUGS.values()])
+
+
+def test_canonical_tautomers():
+    enols = ["CC(O)=CC(C)=O", "Oc1ccccn1", "CC([O-])=CC(C)=O.[Na+]"]
+    assert_same_as_the_long_way([*enols, *PLAIN, *CHARGED, *LONG, *FAILING], tautomer=True)
+    packed, _ = standardized_graphs(["CC(O)=CC(C)=O", "CC(=O)CC(C)=O"], tautomer=True)
+    assert atoms_with_neighbours(packed, 0) == atoms_with_neighbours(packed, 1)
 
 
 def test_real_molecules(data_root):
@@ -98,7 +105,7 @@ def test_the_long_way_is_for_few(monkeypatch):
     taken = []
     long_way = preparation.standardize_one
     monkeypatch.setattr(
-        preparation, "standardize_one", lambda text, kind: taken.append(text) or long_way(text, kind)
+        preparation, "standardize_one", lambda text, kind, **_: taken.append(text) or long_way(text, kind)
     )
     standardized_graphs([*PLAIN, *CHARGED[:-1], *LONG])
     assert taken == LONG
