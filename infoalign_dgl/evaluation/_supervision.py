@@ -138,19 +138,17 @@ class EarlyStopping:
     Parameters
     ----------
     models : int
-    epochs : int
-        At most.
     patience : int
         A model is over after more than this many epochs without a better score.
     scored : bool
-        Whether there are scores at all; if not, the last epoch counts as the best.
+        Whether there are scores at all; if not, every epoch counts as the best so far.
     """
 
-    def __init__(self, models: int, epochs: int, patience: int, *, scored: bool) -> None:
-        self.epochs, self.patience, self.scored = epochs, patience, scored
+    def __init__(self, models: int, patience: int, *, scored: bool) -> None:
+        self.patience, self.scored = patience, scored
         self.best_epoch = [0] * models
         self.best_score = [-math.inf] * models
-        self.last_epoch = [-1] * models
+        self.last_epoch = [0] * models
 
     def is_best(self, model: int, epoch: int, score: float) -> bool:
         """Take an epoch's score, the higher the better, and tell whether it is the best so far.
@@ -166,24 +164,31 @@ class EarlyStopping:
 
     def is_over(self, model: int) -> bool:
         """Tell whether to stop training a model."""
-        return self.scored and self.last_epoch[model] - self.best_epoch[model] > self.patience
+        return self.last_epoch[model] - self.best_epoch[model] > self.patience
 
-    @property
-    def done(self) -> int:
-        """Epochs done, those that a stopped model will not need included."""
-        return sum(self.epochs if self.is_over(m) else epoch + 1 for m, epoch in enumerate(self.last_epoch))
 
-    def notes(self, seeds: Sequence[int]) -> list[str]:
-        """Say when training ended."""
-        if not self.scored:
-            return [
-                "No task can be scored on the validation rows, so the weights after the last of "
-                f"{self.epochs} epochs were taken."
-            ]
-        best = ", ".join(f"{epoch + 1}" for epoch in self.best_epoch)
-        which = "seed" if len(seeds) == 1 else "seeds"
-        notes = [f"The best epoch on valid of {which} {', '.join(map(str, seeds))} was {best}."]
-        late = sum(not self.is_over(model) for model in range(len(seeds)))
-        if late:
-            notes.append(f"{late} of {len(seeds)} seeds were stopped by the limit of {self.epochs} epochs.")
-        return notes
+def stopping_notes(
+    seeds: Sequence[int], best: Sequence[int], last: Sequence[int], epochs: int, *, scored: bool
+) -> list[str]:
+    """Say when training ended.
+
+    Parameters
+    ----------
+    seeds, best, last : sequence of int
+        S seeds, and the best and the last epoch of each, counted from 0.
+    epochs : int
+        At most.
+    scored : bool
+        Whether validation rows had a say.
+    """
+    if not scored:
+        return [
+            f"No task can be scored on the validation rows, so the weights after all {epochs} epochs were "
+            "taken."
+        ]
+    those = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    notes = [f"The best epoch on valid of {those} was {', '.join(str(epoch + 1) for epoch in best)}."]
+    late = sum(epoch == epochs - 1 for epoch in last)
+    if late:
+        notes.append(f"{late} of {len(seeds)} seeds went on to the limit of {epochs} epochs.")
+    return notes
