@@ -34,9 +34,9 @@ _ADVICE: dict[str, tuple[tuple[str, ...], str]] = {
     "self-loop": (("source", "target"), "nothing needs doing, since a gene's edge to itself says nothing"),
 }
 _COLUMN_NOTES = {
-    "unknown_genes": "columns that name no known gene",
-    "repeated_genes": "columns of a gene that an earlier column has",
-    "columns_without_numbers": "feature columns without any number",
+    "unknown_genes": "columns that name no known gene, which would be left out",
+    "repeated_genes": "columns of a gene that has several, of which the median is taken",
+    "columns_without_numbers": "feature columns without any number, which would be left out",
 }
 _ROW_NOTES = {
     "duplicated_rows": "rows with the very values of an earlier row",
@@ -125,8 +125,8 @@ def space_findings(spaces: Sequence[Aggregated], warnings: Sequence[str]) -> Ite
             named = ", ".join(f"'{column}' ({share:.0%})" for column, share in most)
             message = f"{where} would lose {len(dropped):,} columns, of which too many profiles are missing"
             yield Finding(f"{message} ({named}): raise max_missing to keep more", count=len(dropped))
-        for table, count in report["columns_not_in_first_table"].items():
-            message = f"{where} has the columns of its first table, and {count:,} others of '{table}'"
+        for table, count in report["columns_not_in_widest_table"].items():
+            message = f"{where} has the columns of its widest table, and {count:,} others of '{table}'"
             yield Finding(f"{message} would be left out: give it a 'space' of its own", table, count)
         constant = report["near_constant_columns"]
         if constant:
@@ -149,7 +149,7 @@ def _noted(account: TableAccount, where: str) -> Iterator[Finding]:
     for note, what in _COLUMN_NOTES.items():
         names = account.notes.get(note) or []
         if names:
-            message = f"{where} has {len(names):,} {what}, which would be left out: {_names(names)}"
+            message = f"{where} has {len(names):,} {what}: {_names(names)}"
             yield Finding(message, account.table, len(names))
     for note, what in _ROW_NOTES.items():
         count = account.notes.get(note, {}).get("rows", 0)

@@ -48,8 +48,8 @@ class Molecules:
     Parameters
     ----------
     nodes : pandas.DataFrame
-        Sorted by ``key``: key, inchikey, smiles, sources (names of the tables with its structure, joined by
-        ``;``).
+        Sorted by ``key``: key, inchikey, smiles, sources (names of the tables with its structure, sorted
+        and joined by ``;``).
     references : dict
         By ``id()`` of a reference list: the molecule of each row, shape (rows,), int64, -1 where it was
         dropped.
@@ -255,7 +255,7 @@ class _Book:
                 "key": keys,
                 "inchikey": [self.found[key].inchikey for key in keys],
                 "smiles": [self.found[key].smiles for key in keys],
-                "sources": [";".join(self.found[key].sources) for key in keys],
+                "sources": [";".join(sorted(self.found[key].sources)) for key in keys],
             }
         )
 

@@ -22,9 +22,12 @@ def node_tables(
     rows: ContextRows, molecules: Molecules, profiles: list[Aggregated], genes: np.ndarray
 ) -> tuple[dict[str, pd.DataFrame], list[Aggregated], dict[str, np.ndarray]]:
     """Node tables; the profiles, repeated where several nodes carry one; each space's nodes, by local id."""
-    symbols = dict(rows.symbols)
+    listed: dict[str, str] = {}
     for table in rows.genes:
-        symbols.update((g, s) for g, s in zip(table.genes, table.symbols, strict=True) if g and s)
+        for gene, symbol in zip(table.genes, table.symbols, strict=True):
+            if gene and symbol:  # of several the first by the alphabet, whatever the order of tables and rows
+                listed[gene] = min(listed.get(gene, symbol), symbol)
+    symbols = {**rows.symbols, **listed}
     keys = [str(gene) for gene in genes.tolist()]
     gene_table = pd.DataFrame(
         {

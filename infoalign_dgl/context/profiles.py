@@ -87,7 +87,8 @@ def aggregate_spaces(tables: Sequence[Measured], warnings: list[str]) -> list[Ag
     Parameters
     ----------
     tables : sequence of Measured
-        In the order of the spec. Rows without any finite feature are counted as dropped, others as used.
+        In any order: a space has the columns of its table with the most, and others join that have 95 % of
+        them. Rows without any finite feature are counted as dropped, others as used.
     warnings : list of str
         Gets a sentence for each space that nothing remains of, and for each table that could not join.
 
@@ -97,12 +98,13 @@ def aggregate_spaces(tables: Sequence[Measured], warnings: list[str]) -> list[Ag
         Sorted by name.
     """
     joined: dict[str, list[Measured]] = {}
-    for table in tables:
-        name = _space_of(table, joined, warnings)
+    wanted = {table.space for table in tables}
+    for table in sorted(tables, key=_widest_first):
+        name = _space_of(table, joined, wanted, warnings)
         joined.setdefault(name, []).append(table)
     spaces = []
     for name in sorted(joined):
-        space = _aggregate(name, joined[name])
+        space = _aggregate(name, joined[name], warnings)
         if space.settled.values.size == 0:
             warnings.append(f"feature space '{name}' has no usable profile or column and was left out")
         else:
@@ -110,29 +112,37 @@ def aggregate_spaces(tables: Sequence[Measured], warnings: list[str]) -> list[Ag
     return spaces
 
 
-def _space_of(table: Measured, joined: dict[str, list[Measured]], warnings: list[str]) -> str:
+def _widest_first(table: Measured) -> tuple[int, list[str], str]:
+    """Order in which tables found and join spaces, which is not that of the spec."""
+    return -len(table.columns), sorted(table.columns), table.account.table
+
+
+def _space_of(
+    table: Measured, joined: dict[str, list[Measured]], wanted: set[str], warnings: list[str]
+) -> str:
     """Name of the space a table joins: the one it asks for, unless it lacks too many of its columns."""
-    if table.space not in joined:
-        return table.space
-    wanted = joined[table.space][0].columns
-    shared = len(set(wanted) & set(table.columns)) / len(wanted)
-    if shared >= MIN_SHARED_COLUMNS:
-        return table.space
-    number = 2
-    while f"{table.space}-{number}" in joined:
+    name, number, lacking = table.space, 1, ""
+    while name in joined:
+        columns = joined[name][0].columns
+        shared = len(set(columns) & set(table.columns)) / len(columns)
+        if shared >= MIN_SHARED_COLUMNS:
+            break
+        lacking = lacking or f"{shared:.1%} of the columns of feature space '{name}'"
         number += 1
-    own = f"{table.space}-{number}"
-    warnings.append(
-        f"'{table.account.table}' has {shared:.1%} of the columns of feature space '{table.space}' "
-        f"(it needs {MIN_SHARED_COLUMNS:.0%}) and became feature space '{own}'"
-    )
-    return own
+        while (name := f"{table.space}-{number}") in wanted:
+            number += 1
+    if lacking:
+        warnings.append(
+            f"'{table.account.table}' has {lacking} (it needs {MIN_SHARED_COLUMNS:.0%}) and became feature "
+            f"space '{name}'"
+        )
+    return name
 
 
-def _aggregate(name: str, tables: list[Measured]) -> Aggregated:
+def _aggregate(name: str, tables: list[Measured], warnings: list[str]) -> Aggregated:
     columns = sorted(tables[0].columns)  # whatever their order in the file, the graph is the same
     rules = _rules(tables)
-    joined, infinite = _joined(tables, columns, rules)
+    joined, infinite = _joined(name, tables, columns, rules, warnings)
     reduced = _reduction(joined, rules)
     profiles = _spill.empty((len(reduced.owners), len(columns)), by_column=True)
     clipped = 0
@@ -157,7 +167,7 @@ def _aggregate(name: str, tables: list[Measured]) -> Aggregated:
         "columns": len(settled.columns),
         "dropped_columns": settled.dropped_columns,
         **flaws,
-        "columns_not_in_first_table": {table: count for table, count in extra.items() if count},
+        "columns_not_in_widest_table": {table: count for table, count in extra.items() if count},
         "infinite_values": infinite,
         "clip": rules.clip,
         "clipped_values": clipped,
@@ -169,7 +179,7 @@ def _aggregate(name: str, tables: list[Measured]) -> Aggregated:
 
 
 def _rules(tables: list[Measured]) -> SpaceRules:
-    """Return what the tables of a space say, each rule by the first that says it."""
+    """Return what the tables of a space say, which the spec lets them say once."""
 
     def said(rule: str) -> Any:
         return next((found for t in tables if (found := getattr(t.rules, rule)) is not None), None)
@@ -217,7 +227,9 @@ class _Joined:
         return np.concatenate(found)
 
 
-def _joined(tables: list[Measured], columns: list[str], rules: SpaceRules) -> tuple[_Joined, int]:
+def _joined(
+    name: str, tables: list[Measured], columns: list[str], rules: SpaceRules, warnings: list[str]
+) -> tuple[_Joined, int]:
     """Join the tables' usable rows; count these as used, others as dropped, and infinite entries."""
     places = [pd.Index(table.columns).get_indexer(pd.Index(columns)) for table in tables]
     usable = []
@@ -232,7 +244,7 @@ def _joined(tables: list[Measured], columns: list[str], rules: SpaceRules) -> tu
         usable.append(finite)
     joined = _Joined(tables, places, usable)
     if rules.aggregate == "strongest-dose":
-        joined = _at_strongest_dose(joined)
+        joined = _at_strongest_dose(name, joined, warnings)
     for table, keep in zip(tables, joined.usable, strict=True):
         table.account.used += int(keep.sum())
     return joined, infinite
@@ -246,9 +258,16 @@ def _columns(table: Measured, place: np.ndarray) -> np.ndarray:
     return values
 
 
-def _at_strongest_dose(joined: _Joined) -> _Joined:
+def _at_strongest_dose(name: str, joined: _Joined, warnings: list[str]) -> _Joined:
     """Leave only rows at the largest dose of their molecule; the others are counted as dropped."""
-    doses = pd.to_numeric(pd.Series(joined.labels("dose"), dtype=object), errors="coerce")
+    told = pd.Series(joined.labels("dose"), dtype=object)
+    doses = pd.to_numeric(told, errors="coerce")
+    strange = told[(told != "") & doses.isna()]
+    if len(strange):
+        warnings.append(
+            f"{len(strange):,} of {len(told):,} rows of feature space '{name}' have a dose that is no "
+            f"number, such as '{strange.iloc[0]}', and count as rows of unknown dose"
+        )
     strongest = at_strongest_dose(joined.owners, doses.to_numpy(np.float64))
     kept = []
     for table, usable in zip(joined.tables, joined.usable, strict=True):

@@ -42,7 +42,7 @@ class SimilaritySettings(Strict):
     published implementation does it: see :mod:`infoalign_dgl.context.scopes`.
     """
 
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.8
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
     sparsity: Annotated[float, Field(ge=0, lt=1)] = 0.995
     max_neighbors: Annotated[int, Field(ge=1)] = 10
     molecules: Literal["cosine", "tanimoto"] = "cosine"

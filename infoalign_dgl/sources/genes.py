@@ -23,10 +23,11 @@ def r_mangled(name: str) -> str:
 
 @dataclass
 class GeneNames:
-    """Symbols to Entrez ids and back; of two entries that disagree the first one holds.
+    """Symbols to Entrez ids and back, whatever the order in which they are added.
 
-    A symbol goes before an alias, and an exact name before one that R has mangled. An alias of several genes
-    names none of them.
+    Of a symbol's several genes the one with the smallest Entrez id holds, and of a gene's several symbols the
+    first by the alphabet. A symbol goes before an alias, and an exact name before one that R has mangled. An
+    alias of several genes names none of them.
     """
 
     entrez_of: dict[str, str] = field(default_factory=dict)
@@ -38,9 +39,14 @@ class GeneNames:
 
     def add(self, symbol: str, entrez: str) -> None:
         """Add a symbol of a gene."""
-        self.entrez_of.setdefault(symbol, entrez)
-        self.symbol_of.setdefault(entrez, symbol)
-        self._mangled.setdefault(r_mangled(symbol), entrez)
+        self.entrez_of[symbol] = min(self.entrez_of.get(symbol, entrez), entrez, key=int)
+        self.symbol_of[entrez] = min(self.symbol_of.get(entrez, symbol), symbol)
+        mangled = r_mangled(symbol)
+        self._mangled[mangled] = min(self._mangled.get(mangled, entrez), entrez, key=int)
+
+    def add_status(self, entrez: str, status: str) -> None:
+        """Say what a gene is, for instance "landmark"; of several the first by the alphabet holds."""
+        self.status_of[entrez] = min(self.status_of.get(entrez, status), status)
 
     def add_alias(self, alias: str, entrez: str) -> None:
         """Add another symbol of a gene, which will not be shown as its symbol."""
@@ -59,23 +65,36 @@ class GeneColumns:
 
     Parameters
     ----------
-    columns : list of str
-        The table's column names that are genes, each gene once.
-    entrez : list of str
-        Their Entrez ids.
+    names : sequence of str
+        All columns that were asked about.
+    of : dict of str to list of int
+        Positions in ``names`` of each gene's columns, by its Entrez id.
     unknown : list of str
         Columns that name no known gene.
-    repeated : list of str
-        Columns whose gene an earlier column has already.
     left_out : list of str
         Columns whose gene is none of those asked for.
     """
 
-    columns: list[str]
-    entrez: list[str]
+    names: Sequence[str]
+    of: dict[str, list[int]]
     unknown: list[str]
-    repeated: list[str]
     left_out: list[str]
+
+    @property
+    def entrez(self) -> list[str]:
+        """The genes."""
+        return list(self.of)
+
+    @property
+    def columns(self) -> list[str]:
+        """All their columns."""
+        return [self.names[place] for places in self.of.values() for place in places]
+
+    @property
+    def repeated(self) -> list[str]:
+        """Columns of genes that have several, sorted."""
+        several = (places for places in self.of.values() if len(places) > 1)
+        return sorted(self.names[place] for places in several for place in places)
 
 
 def gene_columns(
@@ -92,19 +111,17 @@ def gene_columns(
     only : container of str, optional
         The Entrez ids of the genes asked for; all of them if left out.
     """
-    taken: dict[str, str] = {}
-    unknown, repeated, left_out = [], [], []
-    for column in candidates:
+    taken: dict[str, list[int]] = {}
+    unknown, left_out = [], []
+    for place, column in enumerate(candidates):
         entrez = gene_of(column, names)
         if entrez is None:
             unknown.append(column)
         elif only is not None and entrez not in only:
             left_out.append(column)
-        elif entrez in taken:
-            repeated.append(column)
         else:
-            taken[entrez] = column
-    return GeneColumns(list(taken.values()), list(taken), unknown, repeated, left_out)
+            taken.setdefault(entrez, []).append(place)
+    return GeneColumns(candidates, taken, unknown, left_out)
 
 
 def gene_of(name: str, names: GeneNames | None) -> str | None:

@@ -131,7 +131,7 @@ def test_every_node_edge_and_count_by_hand(folder):
     molecules = graph.nodes["molecule"]
     assert molecules["key"].tolist() == sorted([ETHANOL, PHENOL, ACETIC_ACID])
     assert molecules["smiles"].tolist() == ["Oc1ccccc1", "CCO", "CC(=O)O"]
-    assert molecules["sources"].tolist() == ["mine;expression.csv", "mine;expression.csv", "mine"]
+    assert molecules["sources"].tolist() == ["expression.csv;mine", "expression.csv;mine", "mine"]
     assert molecules["inchikey"].iloc[2] == "QTBSBXVTEAMEQO-UHFFFAOYSA-N"
     # 13 has expression edges only; 14 and 15 have none and are no nodes.
     assert graph.nodes["gene"]["key"].tolist() == ["11", "12", "13", "20", "30", "40"]
@@ -392,7 +392,7 @@ def test_tables_share_a_space_if_they_have_its_columns(folder):
     assert joined.columns == sorted(columns)  # the first two have no gap once replicates are aggregated
     assert (joined.scaler.minimum[2:] == 2).all()  # the median of 1 and 3
     assert (joined.scaler.minimum[:2] == 1).all()
-    assert graph.report["spaces"]["big"]["columns_not_in_first_table"] == {"two.csv": 1}
+    assert graph.report["spaces"]["big"]["columns_not_in_widest_table"] == {"two.csv": 1}
     assert any("'three.csv' has 92.5% of the columns" in w for w in graph.report["warnings"])
     assert len(graph.nodes["morphology"]) == 3 + 2 + 2
 

@@ -57,12 +57,12 @@ def test_genes_as_rows_are_the_transpose(tmp_path, names):
 
 
 def test_rows_of_unknown_and_repeated_genes_are_reported(tmp_path):
-    text = "pr,d1,d2\n5,1,2\nnone,3,4\n5.0,5,6\n,7,8\nX9,9,10\n"
+    text = "pr,d1,d2\n5,1,2\nnone,3,4\n5.0,5,\n,7,8\nX9,9,10\n5,30,4\n"
     rows = read(tmp_path, text, **BY_ROW)
     assert rows.columns == ["5", "9"]
-    assert rows.values.tolist() == [[1, 9], [2, 10]]
+    assert rows.values.tolist() == [[5, 9], [3, 10]]  # the medians of 1, 5, 30 and of 2, 4
     assert rows.account.notes["unknown_genes"] == ["none", ""]
-    assert rows.account.notes["repeated_genes"] == ["5.0"]
+    assert rows.account.notes["repeated_genes"] == ["5", "5", "5.0"]
 
 
 @pytest.mark.parametrize("only", ["landmark", ["CDK2", "HLA.DMA"]])

@@ -1,10 +1,10 @@
 """The same tables in another order are the same graph.
 
 Rows within tables, columns within tables, and tables within their section are permuted. What the order is
-documented to decide is equal in the tables here: all rows of a molecule have one structure, tables of one
-space have the same columns, and no two tables disagree about a gene's symbol. A molecule's sources stand in
-the order of the tables and are compared as a set. Everything else is equal bit for bit, weights and scalers
-included: medians, means and similarities do not depend on the order.
+documented to decide is equal in the tables here: all rows of a molecule have one structure. Everything else
+is equal bit for bit, weights and scalers included: medians, means and similarities do not depend on the
+order, nor do the columns of a space whose tables have different ones, the value of a gene with several
+columns, or the symbol of a gene that tables call by several.
 """
 
 from __future__ import annotations
@@ -55,7 +55,12 @@ def make_tables(seed):
         + [{"id": "X", "smiles": "!"}],
         "m2": [{"id": i, "smiles": s} for i, s in zip(ids[6:], SMILES[6:], strict=True)],
         "g1": [{"symbol": s, "gene": g} for s, g in zip(SYMBOLS, GENES, strict=True)],
-        "g2": [{"symbol": s, "gene": g} for s, g in zip(SYMBOLS[:5], GENES, strict=False)],
+        "g2": [{"symbol": s, "gene": g} for s, g in zip(SYMBOLS[:5], GENES, strict=False)]
+        + [
+            {"symbol": "CDK2", "gene": "99999"},
+            {"symbol": "A2", "gene": "672"},
+            {"symbol": "Z", "gene": "675"},
+        ],
     }
     for name, plate, known in (("p1", "A", ids[:8]), ("p2", "B", ids[4:9])):
         rows = rounded(rng, 24, features, gaps=0.02)
@@ -68,7 +73,17 @@ def make_tables(seed):
         {"smiles": s, "deep_1": str(n % 2), "deep_2": str(2 * (n % 2)), "deep_3": str(7 * (n % 3))}
         for n, s in enumerate(SMILES[:11])
     ]
-    tables["e1"] = [{"smiles": s, **row} for s, row in zip(SMILES, rounded(rng, 10, GENES), strict=False)]
+    twice = [*GENES, "1017.0", "X1017", "675.0"]  # several columns of one gene
+    tables["e1"] = [{"smiles": s, **row} for s, row in zip(SMILES, rounded(rng, 10, twice), strict=False)]
+    # One space by its name: 40 columns, 39 of them and another, and two tables with 30 that become another.
+    wide = [f"Nuclei_{number}" for number in range(40)]
+    for name, columns in (
+        ("w1", wide),
+        ("w2", [*wide[1:], "Nuclei_x"]),
+        ("w3", wide[:30]),
+        ("w4", wide[:30]),
+    ):
+        tables[name] = [{"id": str(rng.choice(ids[:9])), **row} for row in rounded(rng, 6, columns)]
     tables["e2"] = [
         {"smiles": s, **row} for s, row in zip(SMILES[5:], rounded(rng, 7, SYMBOLS), strict=False)
     ]
@@ -99,6 +114,7 @@ def make_spec(aggregate):
     by_id = {"id": "id", "ids_of": "m1"}
     painting = by_id | {"space": "painting", "features": ["Cells_*"], "plate": "plate", "dose": "dose"}
     painting |= {"aggregate": aggregate, "max_missing": 0.3}
+    wide = by_id | {"space": "wide", "features": ["Nuclei_*"], "max_missing": 0.9}
     edges = {"source": "a", "target": "b", "weight": "w"}
     scores = by_id | {"gene": "gene", "weight": "w", "weight_rule": "share-of-max"}
     return {
@@ -107,6 +123,7 @@ def make_spec(aggregate):
         "morphology": [
             *(table(name, **painting) for name in ("p1", "p2")),
             table("q", space="deep", smiles="smiles", features=["deep_*"]),
+            *(table(name, **wide) for name in ("w1", "w2", "w3", "w4")),
         ],
         "expression": [
             table("e1", space="rna", smiles="smiles"),
@@ -149,13 +166,8 @@ def permuted(tables, spec, order):
 
 
 def everything(graph):
-    """All that a graph holds; the sources of molecules sorted."""
-    nodes = {}
-    for kind, table in graph.nodes.items():
-        table = table.copy()
-        if "sources" in table:
-            table["sources"] = [";".join(sorted(text.split(";"))) for text in table["sources"]]
-        nodes[kind] = table.to_dict("list")
+    """All that a graph holds."""
+    nodes = {kind: table.to_dict("list") for kind, table in graph.nodes.items()}
     edges = {kind: tuple(part.tolist() for part in graph.edges(kind)) for kind in sorted(graph.num_edges)}
     spaces = {
         name: (space.describe(), space.values.tolist(), space.node_rows.tolist())
@@ -191,3 +203,10 @@ def test_the_tables_have_what_an_order_could_decide(tmp_path):
     assert len(np.unique(weights)) < len(weights)
     assert min(graph.num_edges.values()) > 0
     assert graph.spaces["rna"].dim == len(GENES)
+    assert graph.spaces["wide"].dim == 40
+    assert graph.spaces["wide-2"].dim == 30
+    assert report["spaces"]["wide"]["columns_not_in_widest_table"] == {"w2.csv": 1}
+    assert report["spaces"]["wide-2"]["tables"] == ["w3.csv", "w4.csv"]
+    genes = dict(zip(graph.nodes["gene"]["key"], graph.nodes["gene"]["symbol"], strict=True))
+    assert (genes["672"], genes["675"]) == ("A2", "BRCA2")
+    assert graph.report["tables"][[t["table"] for t in report["tables"]].index("e1.csv")]["repeated_genes"]

@@ -168,7 +168,7 @@ def test_clip_bounds_are_numpy_quantiles_of_present_values(seed, rows, quantile)
     assert count == (clipped != values).sum() - np.isnan(values).sum()
 
 
-def test_max_missing_is_that_of_the_first_table_that_says_it():
+def test_max_missing_is_that_of_the_table_that_says_it():
     values = np.array([[1, np.nan], [2, 5], [3, 6], [4, 7]])
     for share, columns in ((None, ["c0"]), (0.24, ["c0"]), (0.25, ["c0", "c1"])):
         tables = [
@@ -177,6 +177,18 @@ def test_max_missing_is_that_of_the_first_table_that_says_it():
         ]
         (space,) = aggregate_spaces(tables, [])
         assert space.settled.columns == columns
+
+
+def test_doses_that_are_no_numbers_are_told():
+    table = measured([[1], [2], [3]], [0, 0, 1])
+    told = []
+    labels = {"dose": ["10 uM", "3", ""]}
+    (space,) = aggregate_spaces([with_rules(table, labels, aggregate="strongest-dose")], told)
+    assert told == [
+        "1 of 3 rows of feature space 's' have a dose that is no number, such as '10 uM', and count as rows "
+        "of unknown dose"
+    ]
+    assert space.settled.values.ravel().tolist() == [2, 3]
 
 
 def test_flawed_columns_are_reported_and_dropped_only_if_asked():

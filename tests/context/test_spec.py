@@ -120,9 +120,9 @@ def test_expression_columns_become_entrez_ids(folder):
     (folder / "r.csv").write_text("id,HLA.DMA,PSK,CDK4,WHAT\n1,0.5,1,2,3\n")
     rows = check(folder, text.replace("FILE", "r.csv").replace("BY", "symbol"))
     assert rows.profiles[0].columns == ["3108", "1019"]
-    assert rows.profiles[0].values.tolist() == [[0.5, 1.0]]
+    assert rows.profiles[0].values.tolist() == [[0.5, 1.5]]  # of the columns PSK and CDK4 the median
     notes = rows.profiles[0].account.notes
-    assert (notes["unknown_genes"], notes["repeated_genes"]) == (["WHAT"], ["CDK4"])
+    assert (notes["unknown_genes"], notes["repeated_genes"]) == (["WHAT"], ["CDK4", "PSK"])
     assert rows.other_accounts[0].used == 2
     assert rows.other_accounts[0].dropped == {"not an Entrez id": 1, "no symbol": 1}
     rows = check(folder, text.replace("FILE", "e.csv").replace("BY", "entrez"))

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from infoalign_dgl import _spill
+from infoalign_dgl.context._replicates import median_by_owner
 from infoalign_dgl.context.sections.base import AboutMolecules, Loaded, TableReader, references
 from infoalign_dgl.context.sections.profiles import (
     MoleculeProfiles,
@@ -28,8 +29,9 @@ class ExpressionTable(MoleculeProfiles):
     """Expression profiles of molecules: every column named by a gene (Entrez id or symbol) is a feature.
 
     With ``orientation = "genes-as-rows"`` the column ``gene`` names each row's gene, and every other column
-    is a profile, named by its molecule's id in the table ``ids_of``. ``genes_only`` keeps some of the genes:
-    those listed, or those of a status (for instance "landmark") in the column ``status`` of [[gene_ids]].
+    is a profile, named by its molecule's id in the table ``ids_of``. Several columns (or rows) of one gene
+    become their median. ``genes_only`` keeps some of the genes: those listed, or those of a status (for
+    instance "landmark") in the column ``status`` of [[gene_ids]].
     """
 
     genes: Literal["entrez", "symbol"] = "entrez"
@@ -87,7 +89,12 @@ def _by_column(
     found = gene_columns(candidates, _symbols(table, names), _wanted(table, names))
     _require_genes(table, found)
     loaded = reader.read(keys, found.columns)
-    return loaded, found, loaded.matrix(found.columns), references(loaded, table)
+    values = loaded.matrix([candidates[places[0]] for places in found.of.values()])
+    for gene, places in enumerate(found.of.values()):
+        if len(places) > 1:
+            several = loaded.frame[[candidates[place] for place in places]].to_numpy()
+            values[:, gene] = _medians(several.T)
+    return loaded, found, values, references(loaded, table)
 
 
 def _by_row(
@@ -99,19 +106,25 @@ def _by_row(
     genes = [value or "" for value in by_gene.frame[table.gene]]
     found = gene_columns(genes, _symbols(table, names), _wanted(table, names))
     _require_genes(table, found)
-    first: dict[str, int] = {}
-    for row, gene in enumerate(genes):
-        first.setdefault(gene, row)
-    rows = np.array([first[gene] for gene in found.columns])
-    values = _spill.empty((len(profiles), len(rows)), by_column=True)
+    repeated = {gene: rows for gene, rows in enumerate(found.of.values()) if len(rows) > 1}
+    first = np.array([rows[0] for rows in found.of.values()])
+    values = _spill.empty((len(profiles), len(first)), by_column=True)
     for place, column in enumerate(profiles):
-        values[place] = by_gene.frame[column].to_numpy()[rows]
+        given = by_gene.frame[column].to_numpy()
+        values[place] = given[first]
+        for gene, rows in repeated.items():
+            values[place, gene] = _medians(given[rows][:, None])[0]
     places = {column: place for place, column in enumerate(reader.header, start=1)}
     numbers = np.array([places[column] for column in profiles], np.int64)
     account = TableAccount(table.file, "expression", len(profiles))
     account.notes["row_numbers"] = "of the file's columns, the first of which is 1: its rows are genes"
     molecules = MoleculeReferences([normalize_id(column) for column in profiles], "id", table.ids_of)
     return Loaded(by_gene.frame, numbers, account), found, values, molecules
+
+
+def _medians(several: np.ndarray) -> np.ndarray:
+    """Medians over the first axis, missing entries left aside, shape (second axis,)."""
+    return median_by_owner(several, np.zeros(len(several), np.int64))[0][0]
 
 
 def _symbols(table: ExpressionTable, names: GeneNames) -> GeneNames | None:

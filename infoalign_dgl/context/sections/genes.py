@@ -59,7 +59,7 @@ def read_gene_ids(reader: TableReader, table: GeneIdTable, names: GeneNames) -> 
             names.add(symbol.strip(), entrez)
             loaded.account.used += 1
             if kind:
-                names.status_of.setdefault(entrez, kind.strip())
+                names.add_status(entrez, kind.strip())
             for other in filter(None, (name.strip() for name in (others or "").split("|"))):
                 names.add_alias(other, entrez)
     for alias, symbol in table.aliases.items():
