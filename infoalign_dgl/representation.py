@@ -238,8 +238,10 @@ def embed_table(
     Raises
     ------
     InfoAlignError
-        If the run, the table or its column cannot be read, or the output cannot be written.
+        If the run, the table or its column cannot be read; or if the output is the table itself, is not named
+        as Parquet is, or cannot be written.
     """
+    _check_output(Path(table), Path(output))
     representation = load(run)
     smiles = read_table(Path(table), text=[smiles_column])[smiles_column].tolist()
     vectors = representation.embed(smiles, batch_size)
@@ -253,6 +255,13 @@ def embed_table(
         pd.concat([columns, pd.DataFrame(np.asarray(vectors), columns=names)], axis=1), Path(output)
     )
     return EmbeddedTable(len(vectors), len(vectors.errors), representation.dim)
+
+
+def _check_output(table: Path, output: Path) -> None:
+    if output.suffix.lower() not in (".parquet", ".pq"):
+        raise RunError(f"'{output}' will be Parquet: give it a name that ends in .parquet")
+    if output.exists() and output.samefile(table):
+        raise RunError(f"'{output}' is the table of molecules, which would be lost: choose another output")
 
 
 def _write_parquet(table: pd.DataFrame, path: Path) -> None:

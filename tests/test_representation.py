@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from rich.console import Console
@@ -15,6 +16,7 @@ from infoalign_dgl.context import BuildSpec, build_context_graph
 from infoalign_dgl.errors import InfoAlignError, RunError
 from infoalign_dgl.models import InfoAlign, ModelConfig
 from infoalign_dgl.molecules import standardize
+from infoalign_dgl.representation import embed_table
 from infoalign_dgl.training import PretrainConfig, pretrain
 from infoalign_dgl.training.checkpoint import Progress, save_checkpoint
 from infoalign_dgl.training.run_folder import CONFIG, RunConfig, read_config, write_config
@@ -152,6 +154,18 @@ def test_errors(run, tmp_path, representation):
         infoalign_dgl.load(tmp_path)
     with pytest.raises(ValueError, match="'batch_size' must be at least 1"):
         representation.embed(["C"], 0)
+
+
+def test_the_output_is_parquet_and_never_the_table_itself(run, tmp_path):
+    table = tmp_path / "molecules.parquet"
+    pd.DataFrame({"smiles": ["CCO"]}).to_parquet(table)
+    before = table.read_bytes()
+    with pytest.raises(RunError, match="is the table of molecules, which would be lost"):
+        embed_table(run, table, tmp_path / "." / "molecules.parquet")
+    with pytest.raises(RunError, match="'.*vectors.csv' will be Parquet: give it a name that ends in .parq"):
+        embed_table(run, table, tmp_path / "vectors.csv")
+    assert table.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["molecules.parquet"]
 
 
 def test_a_damaged_checkpoint_is_named(run, tmp_path):
