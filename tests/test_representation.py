@@ -162,7 +162,7 @@ def test_the_output_is_parquet_and_never_the_table_itself(run, tmp_path):
     before = table.read_bytes()
     with pytest.raises(RunError, match="is the table of molecules, which would be lost"):
         embed_table(run, table, tmp_path / "." / "molecules.parquet")
-    with pytest.raises(RunError, match="'.*vectors.csv' will be Parquet: give it a name that ends in .parq"):
+    with pytest.raises(RunError, match=r"'.*vectors.csv' will be Parquet: give it a name that ends in .parq"):
         embed_table(run, table, tmp_path / "vectors.csv")
     assert table.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["molecules.parquet"]
