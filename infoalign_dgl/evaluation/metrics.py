@@ -232,18 +232,19 @@ def bootstrap_scores(
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile intervals).
     """
     labels, values, rows = _checked(labels, values, rows, kind, reasons)
-    weights = np.zeros((resamples, len(labels)), dtype=np.uint16)
-    weights[:, rows] = _draws(rows, keys, resamples, seed)
+    draws = _draws(rows, keys, resamples, seed)
+    place = np.zeros(len(labels), dtype=np.int64)
+    place[rows] = np.arange(len(rows))
     replicates = np.full((resamples, labels.shape[1]), np.nan)
     for task, used, count in _labelled(labels, values, rows):
         if (reasons is not None and reasons[task]) or _unscorable(labels[used, task], count, kind):
             continue
-        drawn = weights[:, used].astype(np.float32)
+        drawn = draws[place[used]]
         if kind == "binary":
             replicates[:, task] = _resampled_auc(labels[used, task] == 1, values[:, used, task], drawn)
         else:
             errors = np.abs(values[:, used, task].astype(np.float64) - labels[used, task]).mean(axis=0)
-            replicates[:, task] = _divide(drawn @ errors, drawn.sum(axis=1))
+            replicates[:, task] = _divide(errors @ drawn, drawn.sum(axis=0))
     return replicates
 
 
@@ -303,34 +304,35 @@ def _unscorable(labels: np.ndarray, labelled: int, kind: Kind) -> str | None:
 
 
 def _draws(rows: np.ndarray, keys: Sequence[str | None] | None, resamples: int, seed: int) -> np.ndarray:
-    """(B, rows) uint16: how often each row is in each resample of molecules."""
+    """(rows, B) float32: how often each row is in each resample of molecules."""
     names = range(len(rows)) if keys is None else [keys[row] if keys[row] else int(row) for row in rows]
     numbers: dict[object, int] = {}
     group = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
     rng = np.random.default_rng(seed)
-    counts = np.empty((resamples, len(rows)), dtype=np.uint16)
-    for resample in counts:
-        drawn = rng.integers(len(numbers), size=len(numbers)) if numbers else group
-        resample[:] = np.bincount(drawn, minlength=len(numbers))[group]
+    counts = np.empty((len(rows), resamples), dtype=np.float32)
+    for resample in range(resamples if numbers else 0):
+        drawn = rng.integers(len(numbers), size=len(numbers))
+        counts[:, resample] = np.bincount(drawn, minlength=len(numbers))[group]
     return counts
 
 
 def _resampled_auc(positive: np.ndarray, values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """(B,) ROC-AUC, mean over seeds, row i counted ``drawn[:, i]`` times; NaN where a class is absent."""
+    """(B,) ROC-AUC, mean over seeds, row i counted ``drawn[i]`` times; NaN where a class is absent."""
     ours, theirs = values[:, positive], values[:, ~positive]
-    weights_ours, weights_theirs = drawn[:, positive], drawn[:, ~positive]
-    total = np.zeros(len(drawn))
-    # A pair counts 1, 1/2 or 0. Blocks of positives bound the memory that pairs need.
+    weights_ours, weights_theirs = drawn[positive], drawn[~positive]
+    total = np.zeros(drawn.shape[1])
+    # A pair counts 2, 1 (a tie) or 0, halved below. Blocks of positives bound the memory that pairs need.
     step = max(1, 4_000_000 // max(1, theirs.shape[1]))
     for start in range(0, ours.shape[1], step):
         block = ours[:, start : start + step]
-        wins = np.zeros((block.shape[1], theirs.shape[1]), dtype=np.float32)
+        wins = np.zeros((block.shape[1], theirs.shape[1]), dtype=np.uint16)
         for one, other in zip(block, theirs, strict=True):
-            wins += one[:, None] > other
-            wins += 0.5 * (one[:, None] == other)
-        total += np.einsum("bn,bn->b", weights_ours[:, start : start + step] @ wins, weights_theirs)
-    pairs = weights_ours.sum(axis=1) * weights_theirs.sum(axis=1)
-    return _divide(total / len(values), pairs)
+            wins += (one[:, None] > other).view(np.uint8)
+            wins += (one[:, None] >= other).view(np.uint8)
+        drawn_wins = wins.T.astype(np.float32) @ weights_ours[start : start + step]
+        total += np.einsum("nb,nb->b", drawn_wins, weights_theirs)
+    pairs = weights_ours.sum(axis=0) * weights_theirs.sum(axis=0)
+    return _divide(total / (2 * len(values)), pairs)
 
 
 def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
