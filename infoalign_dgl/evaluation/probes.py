@@ -1,0 +1,181 @@
+"""Linear models and random forests on fixed features, a model per task on the rows where it is measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from infoalign_dgl.evaluation._per_task import Problem, run_jobs
+from infoalign_dgl.evaluation.predictions import Predictions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from infoalign_dgl.evaluation.splits import Split
+    from infoalign_dgl.evaluation.tasks import Kind
+
+STRENGTHS = tuple(10.0**exponent for exponent in range(-5, 3))
+"""What the C of a linear model is chosen from; ridge regression's alpha is 1 / C."""
+
+_UNSCORED = 0.01  # C where no task can be scored on valid
+
+
+def fit_linear(
+    features: np.ndarray,
+    labels: np.ndarray,
+    split: Split,
+    kind: Kind,
+    seeds: Sequence[int],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    num_workers: int | None = None,
+) -> Predictions:
+    """Fit logistic (binary) or ridge (regression) models and predict all rows.
+
+    One C is chosen for all tasks, that with the highest mean ROC-AUC, or the lowest mean absolute error of
+    standardized labels, over the tasks that can be scored on valid: a single task has few rows there. Nothing
+    is random, so that all seeds have the same predictions.
+
+    Parameters
+    ----------
+    features : np.ndarray
+        (n, d) float32, standardized on the train rows. A row with NaN has no features and is not used.
+    labels : np.ndarray
+        (n, T) float64, NaN where unmeasured.
+    split : Split
+        Of the test rows nothing is used.
+    kind : {"binary", "regression"}
+    seeds : sequence of int
+        S seeds.
+    progress : callable, optional
+        Called with (tasks done, tasks to train).
+    num_workers : int, optional
+        Processes; by default one per CPU.
+
+    Returns
+    -------
+    Predictions
+        Probabilities of class 1, or values; no spread.
+
+    Raises
+    ------
+    EvaluationError
+        If fewer than two train rows have features, no task can be trained, or features are infinite.
+    """
+    problem = Problem.of(features, labels, split, kind)
+    train, valid = problem.targets.train, problem.targets.valid
+    jobs = [
+        (problem.x, *problem.observed(task, train), *problem.observed(task, valid), kind)
+        for task in range(problem.num_tasks)
+    ]
+    results = list(run_jobs(_linear_task, jobs, num_workers=num_workers, progress=progress))
+    scores = np.array([score for _, score in results])
+    scored = ~np.isnan(scores).any(axis=1)
+    if scored.any():
+        best = int(scores[scored].mean(axis=0).argmax())
+        why = f"chosen on valid by the mean over {scored.sum():,} tasks"
+    else:
+        best = STRENGTHS.index(_UNSCORED)
+        why = "not chosen, as no task can be scored on valid"
+    found = np.stack([values[best] for values, _ in results], axis=1)
+    values = np.repeat(problem.placed(found)[None], len(seeds), axis=0)
+    note = f"The linear models have C = {STRENGTHS[best]:g}, {why}; nothing is random, so seeds are equal."
+    return Predictions(values, None, [*problem.targets.notes, note])
+
+
+def fit_forest(
+    features: np.ndarray,
+    labels: np.ndarray,
+    split: Split,
+    kind: Kind,
+    seeds: Sequence[int],
+    *,
+    num_trees: int = 500,
+    progress: Callable[[int, int], None] | None = None,
+    num_workers: int | None = None,
+) -> Predictions:
+    """Fit a random forest per task on its observed train rows and predict all rows.
+
+    Trees are grown in full on bootstrap samples, without class weights, each split among the square root of d
+    features (binary) or a third of them (regression). Valid rows are not used.
+
+    Parameters
+    ----------
+    features : np.ndarray
+        (n, d). A row with NaN has no features and is not used.
+    labels, split, kind
+        As of :func:`fit_linear`.
+    seeds : sequence of int
+        S seeds, each with a forest per task.
+    num_trees : int
+        Per forest.
+    progress : callable, optional
+        Called with (forests grown, all).
+    num_workers : int, optional
+        Processes; by default one per CPU.
+
+    Returns
+    -------
+    Predictions
+        The trees' mean probability of class 1, or value; no spread.
+
+    Raises
+    ------
+    EvaluationError
+        As of :func:`fit_linear`.
+
+    References
+    ----------
+    Breiman 2001, Random forests, doi:10.1023/A:1010933404324.
+    """
+    problem = Problem.of(features, labels, split, kind)
+    train = problem.targets.train
+    jobs = [
+        (problem.x, *problem.observed(task, train), kind, num_trees, seed)
+        for seed in seeds
+        for task in range(problem.num_tasks)
+    ]
+    grown = run_jobs(_forest_task, jobs, num_workers=num_workers, progress=progress)
+    found = np.stack(list(grown)).reshape(len(seeds), problem.num_tasks, len(problem.x))
+    note = f"Forests have {num_trees} trees, grown in full without class weights; valid rows are not used."
+    return Predictions(problem.placed(found.swapaxes(1, 2)), None, [*problem.targets.notes, note])
+
+
+def _linear_task(
+    x: np.ndarray, train: np.ndarray, y: np.ndarray, valid: np.ndarray, y_valid: np.ndarray, kind: Kind
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give (strengths, m) predictions and (strengths,) scores on valid, NaN where it cannot be scored."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.metrics import mean_absolute_error, roc_auc_score
+
+    x = x.astype(np.float64)
+    if len(train) < x.shape[1]:
+        # The penalized solution lies in the span of the train rows: same fit, fewer dimensions.
+        x = x @ np.linalg.qr(x[train].T)[0]
+    values = np.empty((len(STRENGTHS), len(x)), np.float32)
+    scores = np.full(len(STRENGTHS), np.nan)
+    for number, strength in enumerate(STRENGTHS):
+        if kind == "binary":
+            model = LogisticRegression(C=strength, solver="newton-cholesky").fit(x[train], y)
+            values[number] = model.predict_proba(x)[:, 1]
+            if len(np.unique(y_valid)) == 2:
+                scores[number] = roc_auc_score(y_valid, values[number, valid])
+        else:
+            values[number] = Ridge(alpha=1 / strength).fit(x[train], y).predict(x)
+            if len(y_valid):
+                scores[number] = -mean_absolute_error(y_valid, values[number, valid])
+    return values, scores
+
+
+def _forest_task(
+    x: np.ndarray, train: np.ndarray, y: np.ndarray, kind: Kind, num_trees: int, seed: int
+) -> np.ndarray:
+    """Give (m,) predictions."""
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    if kind == "binary":
+        forest = RandomForestClassifier(num_trees, random_state=seed).fit(x[train], y)
+        return forest.predict_proba(x)[:, 1].astype(np.float32)
+    forest = RandomForestRegressor(num_trees, max_features=1 / 3, random_state=seed).fit(x[train], y)
+    return forest.predict(x).astype(np.float32)
