@@ -22,9 +22,11 @@ COMMANDS = {
     "doctor": "Say which versions, backends and devices work, and why not.",
     "embed": "Turn molecules into vectors with a pretrained run.",
     "fetch": "Download public data sets and the authors' weights: checked, resumable, never twice.",
+    "finetune": "Train predictors of a task set on a pretrained run.",
     "import-reference": "Make a run of weights that the published implementation trained.",
     "init-spec": "Look at tables and write a spec with what is recognized, and why.",
     "inspect": "Say what is in a context graph and what training will see of it.",
+    "predict": "Predict molecules with what finetune saved: row-aligned, with the seeds' spread.",
     "pretrain": "Pretrain the encoder on a context graph.",
     "update-graph": "Build a context graph again from more tables, computing only what changed.",
 }

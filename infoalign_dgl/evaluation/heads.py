@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -89,6 +89,11 @@ class Heads:
     scale: np.ndarray
     notes: list[str]
 
+    def of_seed(self, place: int) -> Heads:
+        """Return the heads of one seed, by its place among the S."""
+        one = {name: tensor[place : place + 1] for name, tensor in self.weights.items()}
+        return replace(self, weights=one)
+
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Predict rows of any number.
 
@@ -111,8 +116,9 @@ class Heads:
             part = rows[start : start + _ROWS]
             x = torch.from_numpy(np.ascontiguousarray(features[part], np.float32))
             for seed in range(seeds):
-                one = {name: tensor[seed : seed + 1] for name, tensor in self.weights.items()}
-                out = finish(forward(x, one)[0].numpy(), self.kind, self.mean, self.scale)
+                out = finish(
+                    forward(x, self.of_seed(seed).weights)[0].numpy(), self.kind, self.mean, self.scale
+                )
                 values[seed, part[:, None], columns] = out
         return values
 

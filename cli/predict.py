@@ -1,0 +1,65 @@
+"""``infoalign-dgl predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from infoalign_dgl.cli._output import StageProgress, json_option, print_json
+
+
+@click.command("predict")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("input_table", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="File to write: .parquet, .csv or .tsv.",
+)
+@click.option(
+    "--smiles-column", default="smiles", show_default=True, help="The column that holds the structures."
+)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=128, show_default=True, help="Molecules at a time."
+)
+@click.option("--device", default="auto", show_default=True, help="'auto', 'cpu', 'cuda', ...")
+@json_option
+def command(
+    model: Path,
+    input_table: Path,
+    output: Path,
+    smiles_column: str,
+    batch_size: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Predict the molecules of a table with what `finetune` saved.
+
+    MODEL is the folder that `finetune` wrote, INPUT a table with a column of SMILES. The output has one row
+    per input row, in the same order: the SMILES, the error if the molecule could not be read, and of each
+    task the mean over seeds and the standard deviation between them.
+    """
+    from infoalign_dgl.evaluation.predictor import predict_table
+
+    shown = StageProgress()
+    summary = predict_table(
+        model,
+        input_table,
+        output,
+        smiles_column=smiles_column,
+        batch_size=batch_size,
+        device=device,
+        progress=lambda done, total: shown("molecules encoded", done, total),
+    )
+    shown.close()
+    if as_json:
+        print_json(vars(summary))
+        return
+    click.echo(f"Wrote {summary.rows:,} rows of {summary.tasks:,} tasks to {output}.")
+    if summary.failed:
+        click.echo(f"{summary.failed:,} molecules could not be read; the column 'error' says why.")
+    if summary.untrained:
+        click.echo(f"{summary.untrained:,} tasks could not be trained; their columns are empty.")
