@@ -163,6 +163,42 @@ def untrained_features(
     return replace(features, name="untrained embedding")
 
 
+def pooled_features(
+    representation: Representation, smiles: Sequence[str | None], *, batch_size: int = 128
+) -> Features:
+    """Embed structures as what the encoder hands to the bottleneck: the latent left out.
+
+    Parameters
+    ----------
+    representation : Representation
+    smiles : sequence of (str or None)
+        n structures.
+    batch_size : int
+        Molecules at a time; the vectors do not depend on it.
+
+    Returns
+    -------
+    Features
+        (n, hidden).
+    """
+    import torch
+
+    from infoalign_dgl.models.encoder import DEFAULT_BACKEND
+    from infoalign_dgl.molecules import standardized_graphs
+
+    packed, reasons = standardized_graphs(list(smiles), tautomer=representation.tautomer)
+    rows = np.array([row for row, reason in enumerate(reasons) if reason is None], np.int64)
+    device = next(representation.model.parameters()).device
+    values = np.full((len(reasons), representation.dim), np.nan, np.float32)
+    for start in range(0, len(rows), batch_size):
+        part = rows[start : start + batch_size]
+        with torch.inference_mode():
+            pooled = representation.model.encoder(packed.gather(part).to(device), DEFAULT_BACKEND)
+        values[part] = pooled.float().cpu().numpy()
+    has = np.asarray(np.isfinite(values).all(axis=1))
+    return Features("encoder without the bottleneck", values, has, _missing(has, "has no embedding"))
+
+
 def measured_features(
     keys: Sequence[str | None], graph: ContextGraph, modality: Modality, *, space: str | None = None
 ) -> Features:
@@ -360,7 +396,7 @@ def fall_back(profiles: Predictions, structure: Predictions) -> Predictions:
     profiles : Predictions
         NaN in rows without a profile, and in tasks that too few measured rows have labels of.
     structure : Predictions
-        Of the same seeds, rows and tasks.
+        Of the same seeds, rows and tasks; its notes are left to the method that it is by itself.
 
     References
     ----------
@@ -378,4 +414,4 @@ def fall_back(profiles: Predictions, structure: Predictions) -> Predictions:
         f"{rows:,} of {absent.shape[1]:,} rows ({share:.1f} %) were predicted from profiles, in "
         f"{tasks:,} of {absent.shape[2]:,} tasks, and the rest from structure."
     ]
-    return Predictions(values, spread, [*profiles.notes, *notes, *structure.notes])
+    return Predictions(values, spread, profiles.notes + notes)

@@ -188,7 +188,7 @@ def test_degenerate_tasks_and_rows_without_features_are_nan_and_counted():
 
 def test_what_cannot_be_done_is_said():
     x, labels, split = problem(7)
-    with pytest.raises(EvaluationError, match="column 2 of row 1 holds 0.5"):
+    with pytest.raises(EvaluationError, match=r"column 2 of row 1 holds 0\.5"):
         y = x.copy()
         y[1, 2] = 0.5
         fit_gp(y, labels, split, "binary", [0])
