@@ -12,9 +12,10 @@ from infoalign_dgl.context.exclusion import BLOCK, REASON, Excluded
 from infoalign_dgl.context.reuse import Reuse
 from infoalign_dgl.errors import GraphError
 from infoalign_dgl.molecules import standardize
+from infoalign_dgl.sources.rows import settle_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy as np
 
@@ -208,6 +209,7 @@ class _Book:
         """Take the structures of a molecule table; of a crosswalk only those whose id is wanted."""
         account = table.account
         known = self.ids.setdefault(table.name, {})
+        settled = {} if table.own else settle_ids(self._keys_of_ids(table))
         for row, row_id, text in zip(table.numbers, table.ids, table.structures, strict=True):
             if wanted is not None and row_id not in wanted:
                 account.drop("no other table refers to it", row, row_id)
@@ -222,8 +224,8 @@ class _Book:
                 continue
             if table.own and row_id:
                 key = row_id
-            if row_id and known.get(row_id, key) != key:
-                account.drop("duplicated id: an earlier row has another structure", row, row_id)
+            if row_id and known.get(row_id, settled.get(row_id, key)) != key:
+                account.drop("duplicated id: another row has another structure", row, row_id)
                 continue
             account.used += 1
             account.merged += not self._add(key, (table.kind, text or ""), table.name)
@@ -258,6 +260,13 @@ class _Book:
                 "sources": [";".join(sorted(self.found[key].sources)) for key in keys],
             }
         )
+
+    def _keys_of_ids(self, table: MoleculeRows) -> Iterator[tuple[str, str]]:
+        """Give the id and the key of each row that has both and is not left out."""
+        for row_id, text in zip(table.ids, table.structures, strict=True):
+            _, inchikey, _ = self.structures.get((table.kind, text or ""), (None, None, None))
+            if row_id and inchikey is not None and inchikey[:BLOCK] not in self.excluded:
+                yield row_id, inchikey[: self.length]
 
     def _key(self, account: TableAccount, kind: str, text: str | None, row: int) -> str | None:
         if not text:

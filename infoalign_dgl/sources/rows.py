@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -75,6 +76,21 @@ class TableAccount:
             "listed": dict(sorted(self.listed.items())),
             **self.notes,
         }
+
+
+def settle_ids(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Give each id the value that most of its rows say, of several such the smallest: no order decides.
+
+    Parameters
+    ----------
+    rows : iterable of (str, str)
+        Each row's id and what it says, for instance an InChIKey.
+    """
+    best: dict[str, tuple[int, str]] = {}
+    for (row_id, value), count in Counter(rows).items():
+        rank = (-count, value)
+        best[row_id] = min(best.get(row_id, rank), rank)
+    return {row_id: value for row_id, (_, value) in best.items()}
 
 
 def number_rows(count: int) -> np.ndarray:

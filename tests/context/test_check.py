@@ -134,7 +134,7 @@ def test_rows_that_a_build_would_drop_are_counted_and_the_first_ones_listed(run,
 
     assert one(r"m\.csv' would lose 1 of 8 rows: structure does not parse as SMILES \('smiles'\)") == (1, [6])
     assert one("breaks a rule of chemistry") == (1, [7])
-    assert one(r"duplicated id: an earlier row has another structure \('id'\), row 8 '1'") == (1, [8])
+    assert one(r"duplicated id: another row has another structure \('id'\), row 2 '1'") == (1, [2])
     assert one("no structure") == (1, [9])
     assert one("unknown molecule id") == (1, [6])
     assert one("no molecule id") == (1, [7])

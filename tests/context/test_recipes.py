@@ -120,7 +120,7 @@ def test_reagents_must_agree(jump):
     graph = build_context_graph(spec, data_root=jump)
     found = accounts(graph)
     assert found["g.csv", "perturbations"]["dropped"] == {
-        "duplicated id: an earlier row has another gene": 1,
+        "duplicated id: another row has another gene": 1,
         "no id": 1,
         "not an Entrez id": 1,
     }

@@ -54,8 +54,8 @@ def recognize(paths: Sequence[Path], files: Sequence[str]) -> list[Recognized]:
         look for look in looks if not add_perturbations(look, known, reagents[look.file]) and look in rest
     ]
     rest = [look for look in rest if symbol_columns(look, known) or not add_molecules(look, known)]
-    # Those with Entrez ids before those with symbols, of which some may be unknown: a space has the columns
-    # of its first table.
+    # Those with Entrez ids before those with symbols, of which some may be unknown: tables are compared with
+    # the first one of a space.
     for look in sorted(rest, key=lambda look: not look.entrez_columns):
         kinds = (kind(look, known) for kind in (network, genes_as_rows, expression, morphology, pairs))
         known.found.append(next((found for found in kinds if found), None) or _nothing(look, known))

@@ -48,6 +48,7 @@ def read_gene_ids(reader: TableReader, table: GeneIdTable, names: GeneNames) -> 
     nothing = [None] * len(loaded.frame)
     synonyms = nothing if table.synonyms is None else loaded.frame[table.synonyms]
     status = nothing if table.status is None else loaded.frame[table.status]
+    mine: dict[str, str] = {}
     columns = (loaded.frame[table.symbol], loaded.frame[table.entrez], synonyms, status)
     for row, symbol, value, others, kind in zip(loaded.numbers, *columns, strict=True):
         entrez = normalize_entrez(value)
@@ -56,19 +57,20 @@ def read_gene_ids(reader: TableReader, table: GeneIdTable, names: GeneNames) -> 
         elif not symbol:
             loaded.account.drop("no symbol", row, value)
         else:
-            names.add(symbol.strip(), entrez)
+            symbol = symbol.strip()
+            names.add(symbol, entrez)
+            mine[symbol] = min(mine.get(symbol, entrez), entrez, key=int)
             loaded.account.used += 1
             if kind:
                 names.add_status(entrez, kind.strip())
             for other in filter(None, (name.strip() for name in (others or "").split("|"))):
                 names.add_alias(other, entrez)
     for alias, symbol in table.aliases.items():
-        found = names.entrez_of.get(symbol)
+        found = mine.get(symbol)  # of this table, so that the order of tables does not matter
         if found is None:
             raise SpecError(
                 f"[[gene_ids]] '{table.file}' has aliases.{alias} = '{symbol}', which is no symbol of "
-                f"that table: "
-                f"{did_you_mean(symbol, names.entrez_of)}"
+                f"that table: {did_you_mean(symbol, mine)}"
             )
         names.add_alias(alias, found)
     return loaded.account

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infoalign_dgl.context.sections.base import Table
+from infoalign_dgl.sources.rows import settle_ids
 from infoalign_dgl.sources.tables import normalize_entrez
 
 if TYPE_CHECKING:
@@ -26,15 +27,20 @@ def read_perturbations(reader: TableReader, table: PerturbationTable, genes: Gen
     """Add the reagents of a table to ``genes``."""
     loaded = reader.read(["id", "gene"])
     known = genes.setdefault(table.name, {})
-    found = zip(loaded.numbers, loaded.ids(table.id), loaded.frame[table.gene], strict=True)
-    for row, reagent, value in found:
-        gene = normalize_entrez(value)
+    reagents, values = loaded.ids(table.id), loaded.frame[table.gene].tolist()
+    found = [normalize_entrez(value) for value in values]
+    rows = zip(reagents, values, found, strict=True)
+    agreed = settle_ids(
+        (reagent, gene or "") for reagent, value, gene in rows if reagent and (gene or not value)
+    )
+    known |= {reagent: gene or None for reagent, gene in agreed.items()}
+    for row, reagent, value, gene in zip(loaded.numbers, reagents, values, found, strict=True):
         if not reagent:
             loaded.account.drop("no id", row)
         elif value and gene is None:
             loaded.account.drop("not an Entrez id", row, value)
-        elif known.setdefault(reagent, gene) != gene:
-            loaded.account.drop("duplicated id: an earlier row has another gene", row, reagent)
+        elif known[reagent] != gene:
+            loaded.account.drop("duplicated id: another row has another gene", row, reagent)
         else:
             loaded.account.used += 1
     return loaded.account

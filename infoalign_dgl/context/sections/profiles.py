@@ -35,7 +35,7 @@ class Profiles(InSpace):
 
     def rules(self) -> SpaceRules:
         """Return what the table says of its space."""
-        drop = None if self.drop is None else tuple(self.drop)
+        drop = None if self.drop is None else tuple(sorted(set(self.drop)))
         return SpaceRules(getattr(self, "aggregate", None), self.clip, self.max_missing, drop)
 
 
