@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from infoalign_dgl import __version__
 from infoalign_dgl._folders import replace_text
 from infoalign_dgl.errors import RunError
@@ -22,6 +24,7 @@ FORMAT_VERSION = 1
 CONFIG = "config.json"
 SPACES = "spaces.json"
 MOLECULES = "molecules.txt"
+HELD_OUT = "held_out.txt"
 _VERSIONED = ("dgl", "dgllife", "numpy", "rdkit", "torch")
 _BLOCK = 14  # characters of an InChIKey's first block
 
@@ -56,12 +59,20 @@ class RunConfig:
         return bool(self.graph.get("tautomer", False))
 
 
-def start_run(folder: Path, config: RunConfig, graph: ContextGraph) -> None:
+def start_run(folder: Path, config: RunConfig, graph: ContextGraph, held_out: np.ndarray) -> None:
     """Write what stands in a run folder from the start.
 
     ``config.json``; ``spaces.json`` with every feature space's column names and scaler; ``molecules.txt``
     with the first InChIKey blocks of all molecules of the graph, sorted, against which evaluation checks for
-    leakage.
+    leakage; ``held_out.txt`` with those of them that no molecule of training has.
+
+    Parameters
+    ----------
+    folder : Path
+    config : RunConfig
+    graph : ContextGraph
+    held_out : np.ndarray
+        (H,) int64 node ids of the molecules held out.
 
     Raises
     ------
@@ -69,7 +80,12 @@ def start_run(folder: Path, config: RunConfig, graph: ContextGraph) -> None:
         If the folder cannot be written.
     """
     spaces = {name: space.describe() for name, space in graph.spaces.items() if name in config.model.spaces}
-    keys = graph.nodes["molecule"]["inchikey"].dropna().astype(str).str[:_BLOCK]
+    blocks = graph.nodes["molecule"]["inchikey"].astype("string").str[:_BLOCK]
+    held = np.zeros(len(blocks), bool)
+    held[held_out] = True
+    keys = set(blocks.dropna())
+    # A stereoisomer held out says nothing of one that was trained on: they have one block.
+    unseen = set(blocks[held].dropna()) - set(blocks[~held].dropna())
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -78,14 +94,47 @@ def start_run(folder: Path, config: RunConfig, graph: ContextGraph) -> None:
             "can be written"
         ) from error
     replace_text(folder / SPACES, json.dumps(spaces))
-    replace_text(folder / MOLECULES, "".join(f"{key}\n" for key in sorted(set(keys))))
+    replace_text(folder / MOLECULES, "".join(f"{key}\n" for key in sorted(keys)))
+    replace_text(folder / HELD_OUT, "".join(f"{key}\n" for key in sorted(unseen)))
     write_config(folder, config)  # last: a folder that has it is a run
 
 
 def is_unstarted(folder: Path) -> bool:
     """Tell whether a folder holds nothing, or only what a run that was killed while starting left there."""
-    names = {SPACES, MOLECULES, *(f".{name}.partial" for name in (SPACES, MOLECULES, CONFIG))}
+    written = (SPACES, MOLECULES, HELD_OUT)
+    names = {*written, *(f".{name}.partial" for name in (*written, CONFIG))}
     return not folder.exists() or (folder.is_dir() and {path.name for path in folder.iterdir()} <= names)
+
+
+def read_molecules(folder: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Read which molecules the graph of a run has.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+
+    Returns
+    -------
+    seen, held_out : frozenset of str
+        First InChIKey blocks of those that training may have seen, and of those it was kept from. A run of
+        before these were kept counts all as seen.
+
+    Raises
+    ------
+    RunError
+        If the run does not say which molecules it has seen.
+    """
+    try:
+        molecules = frozenset((folder / MOLECULES).read_text().split())
+    except OSError as error:
+        raise RunError(
+            f"'{folder}' has no {MOLECULES}, so that nobody can say which molecules it has seen: choose a run "
+            "that pretrain wrote"
+        ) from error
+    path = folder / HELD_OUT
+    held_out = frozenset(path.read_text().split()) if path.is_file() else frozenset()
+    return molecules - held_out, held_out
 
 
 def write_config(folder: Path, config: RunConfig) -> None:

@@ -108,7 +108,7 @@ def start(
     run = Run(folder, description, graph, data, trainer, Progress(micro_batch=size), shown)
     if earlier is None:
         world.copy_first(list(model.state_dict().values()))  # other machines may round its start otherwise
-        world.from_first(lambda: start_run(folder, description, graph))
+        world.from_first(lambda: start_run(folder, description, graph, data.holdout.molecules))
     else:
         _go_on(run, earlier)
     for line in opening_lines(graph, data, config, device, world):

@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from infoalign_dgl.errors import RunError
+from infoalign_dgl.training import pretrain
 from infoalign_dgl.training.holdout import PROFILE_EDGES, choose_holdout
+from infoalign_dgl.training.run_folder import read_molecules
 from infoalign_dgl.training.setup import load_data, make_model
 from infoalign_dgl.training.targets import target_spaces, weighted_mean
 
@@ -59,6 +62,26 @@ def test_training_never_touches_what_is_held_out(graph, make_config):
         for batch, walk_ids in zip(plan.batches, plan.walk_ids, strict=True):
             nodes, _ = data.builder.walks(batch, walk_ids, epoch)
             assert not excluded[nodes[nodes >= 0]].any()
+
+
+def test_a_run_says_which_molecules_it_never_saw(graph, make_config, tmp_path, quiet):
+    """A block that a molecule of training shares with one held out was seen."""
+    table = graph.nodes["molecule"].copy()
+    held = choose_holdout(graph, 0.1, np.ones(96, bool)).molecules
+    trained = np.setdiff1d(np.arange(96), held)
+    table.loc[held[0], "inchikey"] = table.loc[trained[0], "inchikey"][:14] + "-OTHERLAYER-N"
+    table.loc[[held[1], trained[1]], "inchikey"] = None
+    edges = {kind: graph.edges(kind) for kind in graph.num_edges}
+    twins = type(graph).from_edges(edges, {**graph.nodes, "molecule": table}, graph.spaces)
+    pretrain(twins, tmp_path / "run", make_config(max_steps=0), console=quiet)
+    seen, unseen = read_molecules(tmp_path / "run")
+    blocks = graph.nodes["molecule"]["key"]
+    assert unseen == set(blocks[held[2:]])
+    assert seen == set(blocks[np.delete(trained, 1)])
+    (tmp_path / "run" / "held_out.txt").unlink()  # as runs of before
+    assert read_molecules(tmp_path / "run") == (seen | unseen, frozenset())
+    with pytest.raises(RunError, match=r"has no molecules\.txt, so that nobody can say which"):
+        read_molecules(tmp_path)
 
 
 def test_weighted_mean_counts_rows_by_their_nodes(graph):
