@@ -249,12 +249,13 @@ def measured_features(
     owners, stored = pairs[chosen]
     wanted = np.isin(owners, rows)
     owners, stored = owners[wanted], stored[wanted]
-    sums = np.zeros((len(place) + 1, spaces[chosen].dim))
-    np.add.at(sums, owners, spaces[chosen].dense(stored))
-    counts = np.bincount(owners, minlength=len(sums))
+    measured, which = np.unique(owners, return_inverse=True)
+    sums = np.zeros((len(measured), spaces[chosen].dim))
+    np.add.at(sums, which, spaces[chosen].dense(stored))
+    means = sums / np.bincount(which, minlength=len(measured))[:, None]
     values = np.full((len(rows), spaces[chosen].dim), np.nan, np.float32)
     has = covered[chosen]
-    values[has] = sums[rows[has]] / counts[rows[has], None]
+    values[has] = means[np.searchsorted(measured, rows[has])]
     each = ", ".join(f"{name} {covered[name].sum():,}" for name in spaces)
     notes = [f"Rows of {len(rows):,} with a profile, by feature space: {each}; '{chosen}' is used."]
     return Features(f"{modality} of '{chosen}'", values, has, notes)
