@@ -107,7 +107,7 @@ def confounding(
 
     Only what profiles of different molecules have in common counts against a factor: profiles of one molecule
     with the same label are averaged first, and edges within a molecule are left aside. A factor is left out
-    where all profiles have one label, or each has its own.
+    where all profiles have one label or the same several, or each has its own.
 
     Parameters
     ----------
@@ -187,6 +187,11 @@ def memberships(labels: np.ndarray) -> csr_array:
     return csr_array((parts, column, start), shape=(len(told), len(names)))
 
 
+def _tell_apart(labels: np.ndarray) -> bool:
+    """Whether labels tell rows apart: not if all have the same one, or the same several."""
+    return len({frozenset(label.split(";")) for label in np.unique(labels).tolist()}) > 1
+
+
 def _without_replicates(
     rows: np.ndarray, molecules: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -205,11 +210,9 @@ def _without_replicates(
 def _explained(
     space: str, factor: str, rows: np.ndarray, labels: np.ndarray, permutations: int, rng: np.random.Generator
 ) -> list[Explained]:
-    if not len(rows):
+    if not _tell_apart(labels):
         return []
     members = memberships(labels)
-    if members.shape[1] < 2:
-        return []
     rows = rows - rows.mean(axis=0)
     observed, chance, p = _against_chance(
         lambda order: explained_share(rows, members[order]), len(rows), permutations, rng
@@ -232,9 +235,9 @@ def _within(
 ) -> list[WithinEdges]:
     kind = (space.node_type, "similar", space.node_type)
     known = (space.node_rows >= 0) & (labels != "")
-    members = memberships(labels[known])
-    if members.shape[1] < 2:
+    if not _tell_apart(labels[known]):
         return []
+    members = memberships(labels[known])
     place = np.cumsum(known) - 1
     molecules = graph.nodes[space.node_type]["molecule"].to_numpy(str)
     src, dst, _ = graph.edges(kind)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from infoalign_dgl.context.sections.profiles import AgainstControls, MoleculeProfiles
+from infoalign_dgl.context.recognition.spec_text import toml_value
+from infoalign_dgl.sources.rows import MAX_LISTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -13,6 +18,8 @@ if TYPE_CHECKING:
     from infoalign_dgl.sources.rows import TableAccount
 
 LISTED = 5  # rows or columns of a kind that a sentence names
+
+_MIN_CONTROL_ROWS = 3  # rows of one unknown id that may be control wells
 
 # Reasons for which rows are left out as the spec asks.
 _ASKED = ("no other table refers to it", "control well", "below its molecule's strongest dose")
@@ -89,6 +96,7 @@ def account_findings(account: TableAccount, table: Table | None, *, whole: bool)
         columns = [column for key in keys if (column := getattr(table, key, None)) is not None]
         named = f" ({' or '.join(repr(column) for column in columns)})" if columns else ""
         rows = account.listed.get(reason, [])[:LISTED]
+        advice += _may_be_controls(account.listed.get(reason, []), reason, table)
         message = f"{where} would lose {count:,} of {account.rows:,} {unit}: {reason}{named}"
         yield Finding(f"{message}{_rows(rows, unit)}{advice and ': '}{advice}", file, count, rows)
     if asked:
@@ -142,6 +150,21 @@ def _is_asked(reason: str, table: Table | None) -> bool:
     where_not = [f"{column} is {value}" for column, values in filters.items() for value in values]
     metaedge = reason.startswith("metaedge ") and reason.endswith("not chosen")
     return reason in (*_ASKED, *where_not) or metaedge
+
+
+def _may_be_controls(listed: list[list[Any]], reason: str, table: Table | None) -> str:
+    """Say which id most rows of unknown molecules have, if it may be that of control wells."""
+    if reason != "unknown molecule id" or not isinstance(table, MoleculeProfiles) or table.id is None:
+        return ""
+    ((name, count),) = Counter(row_id for _, row_id in listed).most_common(1) or [("", 0)]
+    if count < _MIN_CONTROL_ROWS or 2 * count <= len(listed):
+        return ""
+    of = "them" if len(listed) < MAX_LISTED else f"the first {MAX_LISTED:,}"
+    chosen = toml_value({table.id: [name]})
+    leaves = f"where_not = {chosen} leaves them out"
+    if isinstance(table, AgainstControls):
+        leaves = f'controls = {chosen} with normalize = "robust-mad" measures the others against them, and {leaves}'
+    return f"; '{name}' has {count:,} of {of}: if these are control wells, {leaves}"
 
 
 def _noted(account: TableAccount, where: str) -> Iterator[Finding]:

@@ -152,6 +152,11 @@ def test_what_tells_nothing_is_left_out():
     assert found.edges == []
     assert found.warnings == []
     assert confounding(graph_of(values)).spaces == []  # no labels at all
+    everywhere = ["p1;p2", "p2;p1", "p1;p2;p1"] * 10  # each on all plates
+    found = confounding(graph_of(values, plate=everywhere))
+    assert (found.spaces, found.edges) == ([], [])
+    told = confounding(graph_of(values, plate=["p1", *everywhere[1:]]))
+    assert [one.factor for one in told.spaces] == [one.factor for one in told.edges] == ["plate"]
 
 
 def test_a_large_space_is_sampled_and_the_same_seed_gives_the_same():
