@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": "Simulate data, build, pretrain, embed and compare: a tour in minutes.",
     "doctor": "Say which versions, backends and devices work, and why not.",
     "embed": "Turn molecules into vectors with a pretrained run.",
+    "evaluate": "Predict properties from a run's embedding, beside baselines.",
     "fetch": "Download public data sets and the authors' weights: checked, resumable, never twice.",
     "finetune": "Train predictors of a task set on a pretrained run.",
     "import-reference": "Make a run of weights that the published implementation trained.",
@@ -28,6 +29,7 @@ COMMANDS = {
     "inspect": "Say what is in a context graph and what training will see of it.",
     "predict": "Predict molecules with what finetune saved: row-aligned, with the seeds' spread.",
     "pretrain": "Pretrain the encoder on a context graph.",
+    "retrieve": "Match molecules with the morphology or expression that they cause.",
     "update-graph": "Build a context graph again from more tables, computing only what changed.",
 }
 

@@ -10,11 +10,13 @@ from infoalign_dgl._lazy import lazy_exports
 _EXPORTS = {
     "FewLabelRow": "infoalign_dgl.evaluation.fewlabel",
     "FewLabelTable": "infoalign_dgl.evaluation.fewlabel",
+    "Retrieval": "infoalign_dgl.evaluation.retrieval",
     "Split": "infoalign_dgl.evaluation.splits",
     "TaskSet": "infoalign_dgl.evaluation.tasks",
     "compare_few_label": "infoalign_dgl.evaluation.fewlabel",
     "few_label_auc": "infoalign_dgl.evaluation.fewlabel",
     "read_task_set": "infoalign_dgl.evaluation.tasks",
+    "retrieve": "infoalign_dgl.evaluation.retrieval",
     "split_molecules": "infoalign_dgl.evaluation.splits",
 }
 

@@ -6,6 +6,7 @@ from infoalign_dgl.plots.figures import save_figure
 from infoalign_dgl.plots.latent import draw_latent_map
 from infoalign_dgl.plots.losses import draw_losses
 from infoalign_dgl.plots.metagraph import draw_metagraph
+from infoalign_dgl.plots.retrieval import draw_rank_distribution
 
 __all__ = [
     "draw_best_shares",
@@ -13,6 +14,7 @@ __all__ = [
     "draw_latent_map",
     "draw_losses",
     "draw_metagraph",
+    "draw_rank_distribution",
     "draw_task_comparison",
     "draw_task_scores",
     "save_figure",

@@ -129,8 +129,8 @@ def read_molecules(folder: Path) -> tuple[frozenset[str], frozenset[str]]:
         molecules = frozenset((folder / MOLECULES).read_text().split())
     except OSError as error:
         raise RunError(
-            f"'{folder}' has no {MOLECULES}, so that nobody can say which molecules it has seen: choose a run "
-            "that pretrain wrote"
+            f"'{folder}' has no {MOLECULES}, so that nobody can say which molecules it has seen: choose a "
+            "run that pretrain wrote"
         ) from error
     path = folder / HELD_OUT
     held_out = frozenset(path.read_text().split()) if path.is_file() else frozenset()

@@ -20,6 +20,7 @@ COMMANDS = [
     "init-spec",
     "inspect",
     "pretrain",
+    "retrieve",
     "update-graph",
 ]
 
