@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from infoalign_dgl.context.sections.profiles import AgainstControls, MoleculeProfiles
 from infoalign_dgl.context.recognition.spec_text import toml_value
+from infoalign_dgl.context.sections.profiles import AgainstControls, MoleculeProfiles
 from infoalign_dgl.sources.rows import MAX_LISTED
 
 if TYPE_CHECKING:
