@@ -163,7 +163,8 @@ def _may_be_controls(listed: list[list[Any]], reason: str, table: Table | None) 
     chosen = toml_value({table.id: [name]})
     leaves = f"where_not = {chosen} leaves them out"
     if isinstance(table, AgainstControls):
-        leaves = f'controls = {chosen} with normalize = "robust-mad" measures the others against them, and {leaves}'
+        measures = f'controls = {chosen} with normalize = "robust-mad" measures the others against them'
+        leaves = f"{measures}, and {leaves}"
     return f"; '{name}' has {count:,} of {of}: if these are control wells, {leaves}"
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from infoalign_dgl.context.recognition.look import Look
 
+_MIN_ALIKE = 5  # different ids that say which column they are from, though it has none of its own
 MIN_OVERLAP = 0.5  # of a column's ids that the table it refers to must have
+COMPOUND = "Compound::"  # what ids of Hetionet's compounds begin with
 
 
 @dataclass
@@ -43,12 +45,16 @@ class Recognized:
 
 @dataclass
 class Ids:
-    """A column of ids of a recognized table, which other tables may refer to."""
+    """A column of ids of a recognized table, which other tables may refer to.
+
+    It is ``passed_over`` where more of them refer to another column of the table.
+    """
 
     name: str
     column: str
     values: set[str]
     entry: Recognized
+    passed_over: bool = False
 
     def choose(self) -> None:
         """Make this the column of ids of its table, if that has none yet."""
@@ -60,8 +66,8 @@ class Ids:
 
     @property
     def may_be_chosen(self) -> bool:
-        """Whether its table has no other column of ids yet."""
-        return self.entry.keys.get("id", self.column) == self.column
+        """Whether its table has no other column of ids."""
+        return not self.passed_over and self.entry.keys.get("id", self.column) == self.column
 
 
 @dataclass
@@ -76,6 +82,8 @@ class Known:
         Entrez ids of the tables of gene ids.
     molecules : list of Ids
         Columns of ids of the tables of molecules.
+    no_ids : list of Ids
+        Their other columns, whose values are repeated for different structures or often missing.
     reagents : list of Ids
         The columns of ids of the tables of reagents.
     spaces : dict of str to (str, set of str)
@@ -86,6 +94,7 @@ class Known:
     names: GeneNames = field(default_factory=GeneNames)
     genes: set[str] = field(default_factory=set)
     molecules: list[Ids] = field(default_factory=list)
+    no_ids: list[Ids] = field(default_factory=list)
     reagents: list[Ids] = field(default_factory=list)
     spaces: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
 
@@ -116,6 +125,29 @@ class Known:
             return {look.structure[0]: look.structure[1]}, look.structure[2]
         found = refer(look, self.molecules, besides=besides)
         return None if found is None else (found.keys, found.why)
+
+    def nearest(self, look: Look, *, besides: Sequence[str] = ()) -> str:
+        """Say which column of a table of molecules has most of a table's ids, and why it will not do."""
+        best: tuple[float, bool, str, Ids] | None = None
+        candidates = [(ids, True) for ids in self.molecules] + [(ids, False) for ids in self.no_ids]
+        for ids, own in candidates:
+            for column in look.plain:
+                # A few words, or small numbers, are in many columns by chance.
+                if column in besides or not (own or len(look.ids(column)) >= _MIN_ALIKE):
+                    continue
+                rank = (share(look.ids(column), ids.values), own, column, ids)
+                best = max(best or rank, rank, key=lambda row: row[:2])
+        if best is None or best[0] == 0:
+            return ""
+        found, own, column, ids = best
+        file = ids.entry.file
+        says = f"nearest: '{ids.column}' of '{file}' has {found:.0%} of the ids in '{column}'"
+        if not own:
+            return f"{says}, but the same for several structures, or none for many"
+        if found >= MIN_OVERLAP and not ids.may_be_chosen:
+            chosen = f"the ids of '{file}' are those of another column, to which more tables refer"
+            return f"{says}, but {chosen}: list '{file}' once more, with another name and id = '{ids.column}'"
+        return says
 
 
 @dataclass(frozen=True)

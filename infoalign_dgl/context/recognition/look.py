@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MIN_BLOCK = 5  # columns of a common prefix that are taken for a block of features
 MIN_CONVENTIONAL = 3
+MIN_OWN = 0.9  # of ids, the share that are not repeated (for another structure)
 _MOST_PLAIN = 200  # columns of no block that are read
 _SAMPLE = 5000  # rows by which a column's kind is judged
 _MOST_PARSED = 200  # different cells that are tried as structures
@@ -72,6 +73,7 @@ class Look:
     symbol_columns: list[str]
     label_blocks: list[str] = field(default_factory=list)
     known_genes: set[str] = field(default_factory=set)  # filled in once all tables were looked at
+    _ids: dict[str, set[str]] = field(default_factory=dict)
 
     @cached_property
     def plain(self) -> list[str]:
@@ -128,13 +130,27 @@ class Look:
 
     def ids(self, column: str) -> set[str]:
         """Return the different ids in a column."""
-        return {found for cell in self.cells[column] if (found := normalize_id(cell)) is not None}
+        if column not in self._ids:
+            found = (normalize_id(cell) for cell in self.cells[column])
+            self._ids[column] = {one for one in found if one is not None}
+        return self._ids[column]
 
-    def unique(self, column: str) -> bool:
-        """Whether a column has an id for nearly every row, and each once."""
+    def unique(self, column: str, *, least: float = MIN_OWN) -> bool:
+        """Whether a column has an id for nearly every row, and at least this share of them is different."""
         there = [cell for cell in self.cells[column] if cell]
-        rows = len(self.cells[column])
-        return len(there) >= 0.95 * rows and len(set(there)) >= 0.99 * len(there)
+        return len(there) >= 0.95 * len(self.cells[column]) and len(set(there)) >= least * len(there)
+
+    def names_structures(self, column: str) -> bool:
+        """Whether a column has an id for nearly every row, and nearly each is of one structure.
+
+        A compound that was bought twice has two rows, of one id and one structure.
+        """
+        if self.structure is None or column in (self.structure[1], "problem"):
+            return False
+        rows = zip(self.cells[column], self.cells[self.structure[1]], strict=True)
+        there = [row for row in rows if row[0]]
+        own = len({row_id for row_id, _ in there}) >= MIN_OWN * len(set(there))
+        return own and len(there) >= 0.95 * len(self.cells[column])
 
     def labels(self) -> dict[str, str]:
         """Columns that say where a row was measured: by their names, wells by their cells."""

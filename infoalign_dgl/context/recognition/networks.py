@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from infoalign_dgl.context.recognition.known import Recognized, share
+from infoalign_dgl.context.recognition.known import COMPOUND, Recognized, share
 from infoalign_dgl.context.sections.networks import GENE_METAEDGES, MOLECULE_METAEDGES
 
 if TYPE_CHECKING:
     from infoalign_dgl.context.recognition.known import Known
     from infoalign_dgl.context.recognition.look import Look
-
-_COMPOUND = "Compound::"
 
 
 def metaedge_column(look: Look) -> str | None:
@@ -39,7 +37,7 @@ def network(look: Look, known: Known) -> Recognized | None:
     reasons = [f"'{codes}' has Hetionet's metaedges: of those with genes, {', '.join(chosen)}"]
     of_molecules = [code for code in chosen if code in MOLECULE_METAEDGES]
     if of_molecules:
-        cells = {cell.removeprefix(_COMPOUND) for cell in look.ids(ends[0]) if cell.startswith(_COMPOUND)}
+        cells = {cell.removeprefix(COMPOUND) for cell in look.ids(ends[0]) if cell.startswith(COMPOUND)}
         shares = [(share(cells, ids.values), n) for n, ids in enumerate(known.molecules) if ids.may_be_chosen]
         most, place = max(shares, default=(0.0, 0))
         if most > 0:

@@ -22,6 +22,8 @@ def molecule_profiles(look: Look, known: Known, section: str, keys: dict[str, An
     molecule = known.molecule(look, besides=look.genes)
     if molecule is None:
         lacks = "no column has structures, or ids of a table of molecules that was given: name one"
+        nearest = known.nearest(look, besides=look.genes)
+        lacks += f" ({nearest})" if nearest else ""
         return Recognized(look.file, section, {"smiles": "COLUMN", **keys}, [why, lacks], off=True)
     labels = look.labels()
     reasons = [

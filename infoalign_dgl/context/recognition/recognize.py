@@ -8,7 +8,7 @@ from infoalign_dgl.context.recognition.expression import expression, genes_as_ro
 from infoalign_dgl.context.recognition.gene_ids import add_gene_ids
 from infoalign_dgl.context.recognition.known import Known, Recognized
 from infoalign_dgl.context.recognition.look import Look, look_at
-from infoalign_dgl.context.recognition.molecules import add_molecules, finish
+from infoalign_dgl.context.recognition.molecules import add_molecules, finish, settle_ids
 from infoalign_dgl.context.recognition.morphology import morphology
 from infoalign_dgl.context.recognition.networks import network
 from infoalign_dgl.context.recognition.pairs import pairs
@@ -43,7 +43,7 @@ def recognize(paths: Sequence[Path], files: Sequence[str]) -> list[Recognized]:
         except SourceError as error:
             unread.append(Recognized(file, reasons=[str(error)], off=True))
     known = Known()
-    ids = [look.ids(name) for look in looks if look.structure for name in look.plain if look.unique(name)]
+    ids = [look.ids(name) for look in looks for name in look.plain if look.names_structures(name)]
     columns = referring(looks, ids)
     reagents = {look.file: reagent_column(look, columns) for look in looks}
     rest = [look for look in looks if not add_gene_ids(look, known, ids, repeated=bool(reagents[look.file]))]
@@ -54,6 +54,7 @@ def recognize(paths: Sequence[Path], files: Sequence[str]) -> list[Recognized]:
         look for look in looks if not add_perturbations(look, known, reagents[look.file]) and look in rest
     ]
     rest = [look for look in rest if symbol_columns(look, known) or not add_molecules(look, known)]
+    settle_ids(known, rest)
     # Those with Entrez ids before those with symbols, of which some may be unknown: tables are compared with
     # the first one of a space.
     for look in sorted(rest, key=lambda look: not look.entrez_columns):
