@@ -8,14 +8,18 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from infoalign_dgl.errors import EvaluationError
+from infoalign_dgl.evaluation.report import is_scored
 from infoalign_dgl.evaluation.tables import label
 from infoalign_dgl.plots._axes import axes_or_new
+from infoalign_dgl.plots.figures import save_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from matplotlib.axes import Axes
 
+    from infoalign_dgl.evaluation.experiment import Judged
     from infoalign_dgl.evaluation.tables import MethodResult
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
@@ -229,3 +233,34 @@ def _part(axes: Axes, row: int, start: float, share: float, colour: Any, name: s
 def _lighter(colour: str, share: float) -> tuple[float, ...]:
     """Mix a colour with a share of white."""
     return tuple(part + (1 - part) * share for part in to_rgb(colour))
+
+
+def save_figures(judged: Sequence[Judged], folder: Path, method: str) -> None:
+    """Draw all figures of a comparison into a folder, as PNG and SVG.
+
+    Parameters
+    ----------
+    judged : sequence of Judged
+        One for each task set; one without any score has no figure.
+    folder : Path
+        Is made if it is not there: gets ``best-<task set>``, ``spread-<task set>`` and ``pair-<task set>``.
+    method : str
+        Drawn against the best of the others.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in judged:
+        name = one.task_set.name
+        scored = {result.method: result for result in one.results if is_scored(one.results, result.method)}
+        if not scored:
+            continue
+        save_figure(draw_best_shares(list(scored.values())), folder, f"best-{name}")
+        save_figure(draw_task_scores(list(scored.values())), folder, f"spread-{name}")
+        ours, others = scored.pop(method, None), list(scored.values())
+        if ours is not None and others:
+            save_figure(draw_task_comparison(ours, max(others, key=_merit)), folder, f"pair-{name}")
+
+
+def _merit(result: MethodResult) -> float:
+    assert result.scores is not None
+    mean = float(result.scores.mean().mean())
+    return -mean if result.scores.kind == "regression" else mean

@@ -15,6 +15,7 @@ COMMANDS = [
     "demo",
     "doctor",
     "embed",
+    "evaluate",
     "fetch",
     "import-reference",
     "init-spec",
