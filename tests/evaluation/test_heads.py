@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from infoalign_dgl.errors import EvaluationError
+from infoalign_dgl.evaluation import heads as heads_module
 from infoalign_dgl.evaluation._head_stack import HeadStack, Rows, _blocks, forward, order_of_tasks
 from infoalign_dgl.evaluation._supervision import EarlyStopping, loss_gradient
 from infoalign_dgl.evaluation._validation import Validation
@@ -19,13 +20,13 @@ CPU = torch.device("cpu")
 
 
 def problem(seed=0, n=200, d=6, tasks=5, kind="binary", missing=0.4):
-    """Tasks of which each is a linear function of the features, labels missing more and more often."""
+    """Tasks of which each is a linear function of the features, labels missing from never to often."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, d)).astype(np.float32)
     y = x @ rng.normal(size=(d, tasks))
     if kind == "binary":
         y = (y > 0).astype(float)
-    y[rng.random(y.shape) < np.linspace(0, 2 * missing, tasks)] = np.nan
+    y[rng.random(y.shape) < np.roll(np.linspace(0, 2 * missing, tasks), 2)] = np.nan
     return x, y
 
 
@@ -140,6 +141,22 @@ def test_a_stack_of_seeds_trains_each_as_if_alone():
         # A product of several seeds' matrices may add up in another order than one seed's.
         for name, got in together.folded().items():
             torch.testing.assert_close(got[place], alone.folded()[name][0], rtol=1e-4, atol=1e-4)
+
+
+def test_seeds_as_one_stack_are_as_good_as_seeds_in_threads(monkeypatch):
+    """What a GPU does, on a CPU: seeds leave the stack one after the other."""
+    x, y = problem()
+    config = HeadConfig(epochs=60, patience=3, max_hidden=16, lr=0.02)
+    want = train_heads(x, y, SPLIT, "binary", [0, 1, 2], config, device="cpu")
+    monkeypatch.setattr(heads_module, "_one_by_one", lambda work, seeds: [heads_module._train(work, seeds)])
+    done = []
+    got = train_heads(
+        x, y, SPLIT, "binary", [0, 1, 2], config, device="cpu", progress=lambda *each: done.append(each)
+    )
+    assert got.notes == want.notes
+    assert len(set(got.notes[0].split("was ")[1].rstrip(".").split(", "))) > 1
+    assert done[-1] == (180, 180)
+    np.testing.assert_allclose(got.predict(x), want.predict(x), rtol=1e-3, atol=1e-3)
 
 
 def test_linear_tasks_are_learnt():
