@@ -132,6 +132,7 @@ def _print(found: Retrieval) -> None:
         "unknown": "left out: no structure that can be read",
         "excluded": "left out by --exclude",
         "seen": f"seen in pretraining, {kept}",
+        "repeated": "repeat a molecule",
         "ranked": "ranked",
         "held_out": "in the run's graph, held out",
         "filled": "missing entries filled with medians",

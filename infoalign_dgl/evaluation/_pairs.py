@@ -97,8 +97,9 @@ class Candidates:
     values : np.ndarray
         (P, d) float32 in [0, 1].
     counts : dict of str to int
-        ``clipped``: entries outside the bounds of the run's scaler; ``filled``: missing entries that got the
-        column's median; ``incomplete``: profiles left out because too many entries are missing.
+        ``read``: profiles in all; ``incomplete``: of these, left out because too many entries are missing;
+        ``filled``: missing entries of the others that got the column's median; ``clipped``: their entries
+        outside the bounds of the run's scaler.
     """
 
     of: Molecules
@@ -262,7 +263,7 @@ def read_candidates(source: ContextGraph | Path, space: Space, how: Reading) -> 
         raw = found.inverse_transform(values)[:, [place[name] for name in space.columns]]
         values, clipped = space.scaler.transform(raw)
     names = source.nodes[space.node_type]["key"].to_numpy()[profiles]
-    counts = {"clipped": clipped, "filled": 0, "incomplete": 0}
+    counts = {"read": len(values), "incomplete": 0, "filled": 0, "clipped": clipped}
     return Candidates(_of_graph(source, molecules, names), values, counts)
 
 
@@ -317,7 +318,12 @@ def _candidates_of_table(path: Path, space: Space, how: Reading) -> Candidates:
             f"'{space.name}': give profiles in which at most {MAX_MISSING_SHARE:.0%} are missing"
         )
     values, clipped = space.scaler.transform(settled.values)
-    counts = {"clipped": clipped, "filled": settled.num_imputed, "incomplete": len(raw) - len(whole)}
+    counts = {
+        "read": len(raw),
+        "incomplete": len(raw) - len(whole),
+        "filled": settled.num_imputed,
+        "clipped": clipped,
+    }
     return Candidates(take(of, whole), values, counts)
 
 

@@ -189,7 +189,7 @@ def retrieve(
     kept = np.flatnonzero([unseen.keeps(key) for key in whose.keys])
     profiles = take(whose, kept)
     counts = {
-        "queries": {**unseen.count(asked), "ranked": len(rows)},
+        "queries": {**unseen.count(asked), "repeated": _repeats(asked, unseen), "ranked": len(rows)},
         "candidates": {**unseen.count(whose), **offered.counts, "ranked": len(kept)},
     }
     number = {key: place for place, key in enumerate(molecules.keys)}
@@ -227,6 +227,12 @@ def _decode(
             part = slice(start, start + _DECODED)
             logits[part] = model.decode(space, found[part].to(device)).cpu().numpy()
     return rows[readable], logits
+
+
+def _repeats(asked: Molecules, unseen: Unseen) -> int:
+    """Count rows of molecules that stay and had a row before."""
+    kept = [key for key in asked.keys if unseen.keeps(key)]
+    return len(kept) - len(set(kept))
 
 
 def _too_few(paths: list[str], counts: dict[str, dict[str, int]], pairs: int) -> str:
