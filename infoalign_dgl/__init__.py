@@ -14,6 +14,7 @@ _EXPORTS = {
     "FeatureSpace": "infoalign_dgl.context",
     "InfoAlign": "infoalign_dgl.models",
     "InfoAlignError": "infoalign_dgl.errors",
+    "InfoAlignTransformer": "infoalign_dgl.transformer",
     "PackedMolecules": "infoalign_dgl.molecules",
     "WalkIndex": "infoalign_dgl.walks",
     "Walks": "infoalign_dgl.walks",

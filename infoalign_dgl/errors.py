@@ -31,3 +31,7 @@ class RunError(InfoAlignError):
 
 class EvaluationError(InfoAlignError):
     """A task set, a split or a comparison of methods cannot be made of what was given."""
+
+
+class MoleculeError(InfoAlignError, ValueError):
+    """Input that should be molecules is none, or a structure of it cannot be read."""
