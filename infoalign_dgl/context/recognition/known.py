@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,8 @@ class Recognized:
         Why it is taken for that, or why for nothing.
     off : bool
         Whether the section lacks something, and stands in the spec commented out.
+    proposed : dict
+        Further keys, which stand there commented out.
     """
 
     file: str
@@ -41,6 +42,7 @@ class Recognized:
     keys: dict[str, Any] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     off: bool = False
+    proposed: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -86,6 +88,8 @@ class Known:
         Their other columns, whose values are repeated for different structures or often missing.
     reagents : list of Ids
         The columns of ids of the tables of reagents.
+    base_names : dict of str to str
+        What to call a file's table or feature space.
     spaces : dict of str to (str, set of str)
         A feature space's name to its section and columns.
     """
@@ -96,11 +100,12 @@ class Known:
     molecules: list[Ids] = field(default_factory=list)
     no_ids: list[Ids] = field(default_factory=list)
     reagents: list[Ids] = field(default_factory=list)
+    base_names: dict[str, str] = field(default_factory=dict)
     spaces: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
 
     def table_name(self, look: Look) -> str:
         """Make a name for a table that others refer to."""
-        return _distinct(look, {one.keys.get("name") for one in self.found})
+        return self._distinct(look, {one.keys.get("name") for one in self.found})
 
     def space(self, look: Look, section: str, columns: set[str]) -> tuple[str, str]:
         """Name a table's feature space, which others of (nearly) the same columns share, and say so."""
@@ -115,9 +120,17 @@ class Known:
                 f"; the space '{name}' has such columns too, but numbers do not say whether these are the "
                 f"same features: if they are, give both tables one space"
             )
-        name = _distinct(look, {*self.spaces, FINGERPRINT})
+        name = self._distinct(look, {*self.spaces, FINGERPRINT})
         self.spaces[name] = (section, columns)
         return name, said
+
+    def _distinct(self, look: Look, taken: set[Any]) -> str:
+        """Make a name of a file's that is none of those taken."""
+        name = base = self.base_names[look.file]
+        number = 2
+        while name in taken:
+            name, number = f"{base}-{number}", number + 1
+        return name
 
     def molecule(self, look: Look, *, besides: Sequence[str] = ()) -> tuple[dict[str, str], str] | None:
         """Find the keys that name a row's molecule, and why."""
@@ -187,13 +200,3 @@ def _only_numbered(columns: set[str]) -> bool:
     """Whether columns have one name, such as X_1, X_2, and differ in its number alone."""
     names = {name.rstrip("0123456789") for name in columns}
     return len(names) == 1 and names != {""}  # numbers and no name are Entrez ids
-
-
-def _distinct(look: Look, taken: set[Any]) -> str:
-    """Make a name of a file's, without its endings, that is none of those taken."""
-    stem = look.path.name.split(".")[0]
-    name = base = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-") or "table"
-    number = 2
-    while name in taken:
-        name, number = f"{base}-{number}", number + 1
-    return name

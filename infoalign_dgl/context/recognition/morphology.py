@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from infoalign_dgl.context.recognition.conditions import conditions
+from infoalign_dgl.context.recognition.controls import propose_controls
 from infoalign_dgl.context.recognition.known import Recognized, refer
 from infoalign_dgl.context.recognition.profiles import molecule_profiles
 
@@ -21,7 +23,13 @@ def morphology(look: Look, known: Known) -> Recognized | None:
     if of_genes is not None:
         space, shared = known.space(look, "gene_morphology", set(columns))
         keys = {**of_genes[0], "space": space, **features}
-        return Recognized(look.file, "gene_morphology", keys, [why + shared, of_genes[1]])
+        column = of_genes[0].get("gene") or of_genes[0]["id"]
+        labels = look.labels()
+        proposed, controls = propose_controls(look, column, labels, normalized=True)
+        if proposed and "plate" in labels:
+            proposed = {"plate": labels["plate"], **proposed}
+        reasons = [why + shared, of_genes[1], *controls, *conditions(look, column)]
+        return Recognized(look.file, "gene_morphology", keys, reasons, proposed=proposed)
     space, shared = known.space(look, "morphology", set(columns))
     return molecule_profiles(look, known, "morphology", {"space": space, **features}, why + shared)
 

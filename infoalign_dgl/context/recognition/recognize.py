@@ -10,6 +10,7 @@ from infoalign_dgl.context.recognition.known import Known, Recognized
 from infoalign_dgl.context.recognition.look import Look, look_at
 from infoalign_dgl.context.recognition.molecules import add_molecules, finish, settle_ids
 from infoalign_dgl.context.recognition.morphology import morphology
+from infoalign_dgl.context.recognition.names import base_names
 from infoalign_dgl.context.recognition.networks import network
 from infoalign_dgl.context.recognition.pairs import pairs
 from infoalign_dgl.context.recognition.perturbations import add_perturbations, reagent_column, referring
@@ -42,7 +43,7 @@ def recognize(paths: Sequence[Path], files: Sequence[str]) -> list[Recognized]:
             looks.append(look_at(path, file))
         except SourceError as error:
             unread.append(Recognized(file, reasons=[str(error)], off=True))
-    known = Known()
+    known = Known(base_names=base_names(looks))
     ids = [look.ids(name) for look in looks for name in look.plain if look.names_structures(name)]
     columns = referring(looks, ids)
     reagents = {look.file: reagent_column(look, columns) for look in looks}

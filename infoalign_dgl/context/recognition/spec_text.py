@@ -23,6 +23,7 @@ def spec_text(found: Sequence[Recognized]) -> str:
         # A reason may have a column's name in it, and that a line break, which would end the comment.
         lines += ["", *(f"# {' '.join(reason.split())}" for reason in one.reasons)]
         body = [f"[[{one.section or 'section'}]]", *_toml({"file": one.file} | one.keys)]
+        body += [f"# {line}" for line in _toml(one.proposed)]
         lines += [f"# {line}" for line in body] if one.off or not one.section else body
     return "\n".join(lines) + "\n"
 

@@ -180,9 +180,9 @@ def test_a_plate_of_controls_is_pointed_out(tmp_path):
     values = {f"X_{n}": np.arange(len(ids)) * n for n in range(6)}
     pd.DataFrame({"Metadata_JCP2022": ids, **values}).to_parquet(tmp_path / "wells.parquet", index=False)
     found = spec_of(tmp_path, ["compound.csv.gz", "wells.parquet"])
-    assert "'JCP2022_033924' has 65 of the 80 rows: if it is a control, where_not = " in " ".join(
-        found["morphology", "wells.parquet"].reasons
-    )
+    wells = found["morphology", "wells.parquet"]
+    assert "65 of the 80 rows have 'JCP2022_033924' in 'Metadata_JCP2022': if these are" in wells.reasons[2]
+    assert wells.proposed["controls"] == {"Metadata_JCP2022": ["JCP2022_033924"]}
 
 
 def test_wells_alone_are_nothing_and_it_says_what_they_refer_to(tmp_path):
