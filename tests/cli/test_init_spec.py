@@ -54,3 +54,25 @@ def test_what_is_commented_out_says_why_on_the_screen_too(tmp_path):
     assert "cells.csv: morphology (commented out: 3 columns are features" in done.stdout
     assert "; no column has structures, or ids of a table" in done.stdout
     assert "notes.csv: not recognized: no structures" in done.stdout
+
+
+def test_a_first_screen_with_a_compound_bought_twice_and_control_wells(tmp_path):
+    library = [f"C{n},{'C' * n}O" for n in [*range(1, 31), 1]]
+    (tmp_path / "library.csv").write_text("\n".join(["broad_id,smiles", *library]) + "\n")
+    who = ["DMSO"] * 8 + [f"C{n}" for n in range(1, 31)]
+    wells = [f"{one},P{n % 2},{n},{n * n % 7},{n % 5}" for n, one in enumerate(who)]
+    (tmp_path / "screen").mkdir()
+    header = "who,Metadata_Plate,Cells_a,Cells_b,Cells_c"
+    (tmp_path / "screen" / "profiles.csv").write_text("\n".join([header, *wells]) + "\n")
+    done = run(tmp_path, "init-spec", "library.csv", "screen/profiles.csv", "-o", "spec.toml")
+    assert "commented out" not in done.stdout
+    text = (tmp_path / "spec.toml").read_text()
+    assert 'space = "screen_profiles"' in text
+    assert '\n# controls = { who = ["DMSO"] }\n# normalize = "robust-mad"\n' in text
+    checked = run(tmp_path, "check", "spec.toml", "--workers", "1")
+    assert "8 of 38 rows: unknown molecule id" in checked.stdout
+    assert "'DMSO' has 8 of them: if these are control wells, controls = " in checked.stdout
+    (tmp_path / "spec.toml").write_text(text.replace("# controls", "controls").replace("# norm", "norm"))
+    checked = run(tmp_path, "check", "spec.toml", "--workers", "1")
+    assert "0 problems" in checked.stdout
+    assert "control well: 8" in checked.stdout

@@ -63,7 +63,7 @@ class Ids:
         if "id" not in self.entry.keys:
             self.entry.keys["id"] = self.column
             self.entry.reasons.append(
-                f"'{self.column}' has an id of its own for each row, which others refer to"
+                f"'{self.column}' has an id of its own for (nearly) each structure, which others refer to"
             )
 
     @property

@@ -69,4 +69,4 @@ def finish(known: Known) -> None:
     for ids in known.molecules:
         if "id" not in ids.entry.keys:
             ids.entry.keys["id"] = ids.column
-            ids.entry.reasons.append(f"'{ids.column}' has an id of its own for each row")
+            ids.entry.reasons.append(f"'{ids.column}' has an id of its own for (nearly) each structure")

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from infoalign_dgl.context.recognition.look import Look
 
-_SAYS_NOTHING = {"data", "dataset", "feature", "features", "file", "matrix", "output", "profile", "profiles"}
-_SAYS_NOTHING |= {"result", "results", "table", "values", "wells", "x"}
+_SAYS_NOTHING = {"data", "dataset", "feature", "features", "file", "matrix", "out", "output", "profile"}
+_SAYS_NOTHING |= {"profiles", "result", "results", "table", "values", "wells", "x"}
 
 
 def base_names(looks: Sequence[Look]) -> dict[str, str]:

@@ -31,6 +31,7 @@ def spaces(folder, *files):
     [
         (["one/profiles.parquet", "two/profiles.parquet"], ["one_profiles", "two_profiles"]),
         (["one/out/painting.parquet", "two/out/painting.parquet"], ["one_painting", "two_painting"]),
+        (["screen/out/profiles.parquet"], ["screen_profiles"]),
         (["screen 7/data/features.parquet"], ["screen_7_features"]),
         (["one/painting.parquet", "one/other.parquet"], ["painting", "other"]),
         (["one/p.parquet", "one/p.pq"], ["p", "p-2"]),
