@@ -48,6 +48,14 @@ def test_a_repurchased_compound_does_not_cost_its_tables_the_ids(tmp_path):
     assert {account.table: account.used for account in checked.tables} == {"library.csv": 31, "cells.csv": 30}
 
 
+def test_one_id_of_two_structures_does_not_either(tmp_path):
+    library(tmp_path, [*IDS, IDS[0]], [*NAMES, "a salt of it"], [*CHAINS, f"{CHAINS[0]}.Cl"])
+    painting(tmp_path, "cells.csv", "Metadata_broad_sample", IDS)
+    found = spec_of(tmp_path, "library.csv", "cells.csv")
+    assert found["library.csv"].keys["id"] == "broad_id"
+    assert not found["cells.csv"].off
+
+
 def test_repeats_of_one_structure_do_not_count(tmp_path):
     """Five batches of each compound: its id is repeated with its structure, and a vendor with others."""
     frame = {"vendor": ["A", "B", "C"] * 50, "batch": range(150), "compound": IDS * 5, "SMILES": CHAINS * 5}
