@@ -26,6 +26,7 @@ class InfoAlignTransformer(TransformerMixin, BaseEstimator):
     It learns nothing from the data: :meth:`fit` only checks that the run can be read, and :meth:`transform`
     works without it. An object holds no weights, only what is given here. They are read when they are first
     needed, once for all copies in a process, and so a pickle is small and needs the run where it is loaded.
+    A grid search embeds the same molecules again for each candidate, unless its pipeline has a ``memory``.
 
     Parameters
     ----------
