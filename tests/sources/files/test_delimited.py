@@ -78,7 +78,7 @@ def test_utf16_is_named(tmp_path):
 
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv.gz"])
 def test_columns_with_cells_that_are_no_numbers_are_told(tmp_path, name):
-    text = "id,a,b,c,d\n1234.0,1,NA,high,nan\n-666,-666,2,3,\n5, 4 ,5,+6,1e400\n"
+    text = "id,a,b,c,d\n1234.0,1,NA,high,nan\n-666,-666,2,3,\n5, 4 ,5,+6,inf\n"
     text = text if name == "t.csv" else text.replace(",", "\t")
     (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
     strange = []
