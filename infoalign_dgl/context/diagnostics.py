@@ -193,7 +193,8 @@ def describe_node(graph: ContextGraph, name: str) -> NodeDescription:
         The graph.
     name : str
         ``type:key``, for instance ``gene:1017``, ``molecule:RYYVLZVUVIJVGH`` or
-        ``morphology:comas:RYYVLZVUVIJVGH``; a gene's symbol and a molecule's full InChIKey do as well.
+        ``morphology:comas:RYYVLZVUVIJVGH``; a gene's symbol and a molecule's full InChIKey, or one of the ids
+        that tables give it, do as well.
 
     Raises
     ------
@@ -211,6 +212,8 @@ def describe_node(graph: ContextGraph, name: str) -> NodeDescription:
     other = {"gene": "symbol", "molecule": "inchikey"}.get(node_type)
     if not len(found) and other is not None:
         found = np.flatnonzero((table[other] == key).to_numpy())
+    if not len(found) and "ids" in table:  # a graph of before they were kept has none
+        found = np.flatnonzero([key in ids.split(";") for ids in table["ids"]])
     if not len(found):
         known = [*table["key"], *(table[other] if other else [])]
         raise GraphError(f"the graph has no {node_type} '{key}': {did_you_mean(key, known)}")

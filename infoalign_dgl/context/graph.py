@@ -36,9 +36,9 @@ class ContextGraph:
         All types of ``NODE_TYPES`` and ``EDGE_TYPES`` (empty ones too); ``edata["weight"]`` float32 in [0,
         1].
     nodes : dict of str to pandas.DataFrame
-        One table per node type, row = local id. ``molecule``: key, inchikey, smiles, sources; ``gene``: key,
-        symbol; ``gene_expression`` and ``morphology``: key, molecule, space, replicates, and where it was
-        measured: table, batch, plate, well, dose, several joined by ``;``.
+        One table per node type, row = local id. ``molecule``: key, inchikey, smiles, sources, ids; ``gene``:
+        key, symbol; ``gene_expression`` and ``morphology``: key, molecule, space, replicates, and where it
+        was measured: table, batch, plate, well, dose. Several are joined by ``;``.
     spaces : dict of str to FeatureSpace
         By name. ``"fingerprint"`` is the molecules' own.
     schema : dict

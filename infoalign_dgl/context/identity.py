@@ -49,8 +49,8 @@ class Molecules:
     Parameters
     ----------
     nodes : pandas.DataFrame
-        Sorted by ``key``: key, inchikey, smiles, sources (names of the tables with its structure, sorted
-        and joined by ``;``).
+        Sorted by ``key``: key, inchikey, smiles, sources (names of the tables with its structure) and ids
+        (what tables of molecules call it), both sorted and joined by ``;``.
     references : dict
         By ``id()`` of a reference list: the molecule of each row, shape (rows,), int64, -1 where it was
         dropped.
@@ -252,12 +252,17 @@ class _Book:
     def nodes(self) -> pd.DataFrame:
         """Table of molecule nodes, sorted by key."""
         keys = sorted(self.found)
+        ids: dict[str, set[str]] = {}
+        for known in self.ids.values():
+            for row_id, key in known.items():
+                ids.setdefault(key, set()).add(row_id)
         return pd.DataFrame(
             {
                 "key": keys,
                 "inchikey": [self.found[key].inchikey for key in keys],
                 "smiles": [self.found[key].smiles for key in keys],
                 "sources": [";".join(sorted(self.found[key].sources)) for key in keys],
+                "ids": [";".join(sorted(ids.get(key, ()))) for key in keys],
             }
         )
 

@@ -9,7 +9,7 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import DataStructs, rdFingerprintGenerator
 
-from infoalign_dgl.context import ContextGraph, build_context_graph
+from infoalign_dgl.context import ContextGraph, build_context_graph, describe_node
 from infoalign_dgl.context.means import Means
 from infoalign_dgl.errors import GraphError, SourceError, SpecError
 
@@ -132,6 +132,8 @@ def test_every_node_edge_and_count_by_hand(folder):
     assert molecules["key"].tolist() == sorted([ETHANOL, PHENOL, ACETIC_ACID])
     assert molecules["smiles"].tolist() == ["Oc1ccccc1", "CCO", "CC(=O)O"]
     assert molecules["sources"].tolist() == ["expression.csv;mine", "expression.csv;mine", "mine"]
+    assert molecules["ids"].tolist() == ["2", "1", "3"]
+    assert describe_node(graph, "molecule:3").key == ACETIC_ACID
     assert molecules["inchikey"].iloc[2] == "QTBSBXVTEAMEQO-UHFFFAOYSA-N"
     # 13 has expression edges only; 14 and 15 have none and are no nodes.
     assert graph.nodes["gene"]["key"].tolist() == ["11", "12", "13", "20", "30", "40"]
