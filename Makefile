@@ -6,6 +6,8 @@ NATIVE := setup.py $(shell find csrc -type f -not -path '*/tests/*')
 WORKERS ?= 2
 # One thread per test process: two that each take every core wait for one another most of the time.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+# A test that hangs shows what each of its threads is doing, and ends (seconds).
+LIMIT := -o faulthandler_timeout=240 --timeout 300 --timeout-method thread
 
 .PHONY: demo test test-slow install lint types test-cpp test-python test-dgl2 clean
 
@@ -37,7 +39,7 @@ test-cpp:
 	csrc/tests/run.sh
 
 test-python: $(VENV)/.installed
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow' $(LIMIT)
 
 # The other DGL release, in an environment of its own that borrows everything else from $(VENV).
 .venv-dgl2/.installed: $(VENV)/.installed
@@ -48,7 +50,7 @@ test-python: $(VENV)/.installed
 	touch $@
 
 test-dgl2: .venv-dgl2/.installed
-	INFOALIGN_EXPECT_DGL=2.1.0 .venv-dgl2/bin/python -m pytest -m 'not slow' tests/test_dgl.py tests/context/test_graph.py tests/models
+	INFOALIGN_EXPECT_DGL=2.1.0 .venv-dgl2/bin/python -m pytest -m 'not slow' $(LIMIT) tests/test_dgl.py tests/context/test_graph.py tests/models
 
 clean:
 	rm -rf build dist *.egg-info infoalign_dgl/*.so $(VENV) .venv-dgl2

@@ -145,7 +145,7 @@ def open_cluster(address: str, *, num_workers: int | None = None) -> Iterator[Cl
     if address == LOCAL:
         count = num_workers or len(os.sched_getaffinity(0))
         with (
-            LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
+            LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=":0") as cluster,
             Client(cluster) as client,
         ):
             yield Cluster(client)
