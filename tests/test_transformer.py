@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -13,7 +16,7 @@ from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
@@ -266,17 +269,47 @@ def test_a_fitted_pipeline_is_the_same_after_pickling(run):
     assert np.array_equal(pickle.loads(stored).predict_proba(SMILES), expected)
 
 
+GRID_SEARCHES = """
+import json, sys
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from infoalign_dgl import InfoAlignTransformer
+
+molecules, labels = json.loads(sys.argv[2])
+pipeline = make_pipeline(InfoAlignTransformer(sys.argv[1]), StandardScaler(), LogisticRegression(C=1e-3))
+grid = {"infoaligntransformer__step": [1, 2], "logisticregression__C": [0.01, 1.0]}
+searches = [
+    GridSearchCV(pipeline, grid, cv=3, n_jobs=jobs, scoring="neg_log_loss").fit(molecules, labels)
+    for jobs in (1, 2)
+]
+scores = [search.cv_results_["mean_test_score"].tolist() for search in searches]
+print(json.dumps({"scores": scores, "predicted": searches[0].predict(molecules).tolist()}))
+"""
+
+
 def test_grid_searches_give_the_same_in_processes_and_without(run):
+    """In a program of its own, as a user has it: no processes or threads are left of other tests."""
     molecules, labels = SMILES * 3, LABELS * 3
-    pipeline = make_pipeline(InfoAlignTransformer(run), StandardScaler(), LogisticRegression(C=1e-3))
-    grid = {"infoaligntransformer__step": [1, 2], "logisticregression__C": [0.01, 1.0]}
-    searches = [
-        GridSearchCV(pipeline, grid, cv=3, n_jobs=jobs, scoring="neg_log_loss").fit(molecules, labels)
-        for jobs in (1, 2)
-    ]
-    one, two = (search.cv_results_["mean_test_score"] for search in searches)
+    given = json.dumps([molecules, labels])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", GRID_SEARCHES, str(run), given],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    one, two = map(np.array, found["scores"])
     assert np.isfinite(one).all()
     assert np.allclose(one, two, atol=1e-5)
     assert len(np.unique(one.round(6))) > 1  # the settings reach the encoder and the classifier
-    assert searches[0].predict(molecules).tolist() == labels
+    assert found["predicted"] == labels
+
+
+def test_cross_validation_predicts_every_row(run):
+    molecules, labels = SMILES * 3, LABELS * 3
+    pipeline = make_pipeline(InfoAlignTransformer(run), StandardScaler(), LogisticRegression(C=1e-3))
     assert cross_val_predict(pipeline, molecules, labels, cv=3).shape == (18,)

@@ -8,6 +8,7 @@ starts a run and, if that died, looks at what it left and resumes it. Answers wi
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import importlib.util
 import io
 import json
@@ -88,6 +89,7 @@ def in_a_child(work):
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        faulthandler.dump_traceback_later(200, exit=True)
         try:
             os.write(writing, json.dumps(work()).encode())
             os._exit(0)
