@@ -17,7 +17,8 @@ class Predictions:
     ----------
     values : numpy.ndarray
         (S, n, T) float32 by seed, row and task: the probability of class 1, or the value in the task's own
-        units. NaN in the columns of tasks that could not be trained and in rows without features.
+        units. NaN in the columns of tasks that could not be trained and in rows without features; a forest's
+        train rows are NaN too.
     spread : numpy.ndarray or None
         (S, n, T) float32: the method's own standard deviation (a Gaussian process's, say), where it has one.
     notes : list of str

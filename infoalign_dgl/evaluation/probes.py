@@ -93,7 +93,7 @@ def fit_forest(
     progress: Callable[[int, int], None] | None = None,
     num_workers: int | None = None,
 ) -> Predictions:
-    """Fit a random forest per task on its observed train rows and predict all rows.
+    """Fit a random forest per task on its observed train rows and predict the rows outside train.
 
     Trees are grown in full on bootstrap samples, without class weights, each split among the square root of d
     features (binary) or a third of them (regression). Valid rows are not used.
@@ -116,7 +116,8 @@ def fit_forest(
     Returns
     -------
     Predictions
-        The trees' mean probability of class 1, or value; no spread.
+        The trees' mean probability of class 1, or value; NaN in train rows, which full trees know by heart;
+        no spread.
 
     Raises
     ------
@@ -129,8 +130,9 @@ def fit_forest(
     """
     problem = Problem.of(features, labels, split, kind)
     train = problem.targets.train
+    others = np.setdiff1d(np.arange(len(problem.x)), problem.place[train])
     jobs = [
-        (problem.x, *problem.observed(task, train), kind, num_trees, seed)
+        (problem.x, *problem.observed(task, train), others, kind, num_trees, seed)
         for seed in seeds
         for task in range(problem.num_tasks)
     ]

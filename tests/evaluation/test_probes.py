@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from infoalign_dgl.errors import EvaluationError
 from infoalign_dgl.evaluation import Split, read_task_set, split_molecules
-from infoalign_dgl.evaluation._probe_models import STRENGTHS
+from infoalign_dgl.evaluation._probe_models import STRENGTHS, _by_column
 from infoalign_dgl.evaluation.features import morgan_counts
 from infoalign_dgl.evaluation.probes import fit_forest, fit_linear
 
@@ -54,8 +55,24 @@ def test_forests_are_those_of_scikit_learn_on_observed_rows(kind):
                 # In single precision, as which of two equally good splits is taken depends on rounding.
                 forest.fit(x[rows], ((labels[rows, task] - mean) / scale).astype(np.float32))
                 expected = mean + scale * forest.predict(x)
-            np.testing.assert_allclose(found.values[number, :, task], expected, rtol=1e-4)
+            others = np.setdiff1d(np.arange(150), split.train)
+            np.testing.assert_allclose(found.values[number, others, task], expected[others], rtol=1e-4)
+            assert np.isnan(found.values[number, split.train, task]).all()
     assert not np.array_equal(found.values[0], found.values[1])
+
+
+def test_forests_on_counts_are_bit_for_bit_those_grown_on_the_dense_matrix():
+    """Their zeros are left out while trees grow; that may change no prediction."""
+    rng = np.random.default_rng(5)
+    x = np.where(rng.random((300, 400)) < 0.03, rng.integers(1, 6, (300, 400)), 0).astype(np.float32)
+    labels = (x[:, :20].sum(axis=1) + rng.normal(size=300) > 2).astype(float)[:, None]
+    split = Split(np.arange(200), np.arange(200, 250), np.arange(250, 300))
+    found = fit_forest(x, labels, split, "binary", [0], num_trees=20, num_workers=1)
+    assert sparse.issparse(_by_column(x))
+    assert not sparse.issparse(_by_column(x + 1))
+    forest = RandomForestClassifier(20, random_state=0).fit(x[:200], labels[:200, 0])
+    expected = forest.predict_proba(x[200:])[:, 1].astype(np.float32)
+    np.testing.assert_array_equal(found.values[0, 200:, 0], expected)
 
 
 def test_processes_give_the_same_forests():
