@@ -38,6 +38,7 @@ def _setting(name: str, kind: Any, text: str) -> Callable[[Any], Any]:
 @_setting("epochs", click.IntRange(min=1), "Passes over the molecules.")
 @_setting("batch_size", click.IntRange(min=2), "Molecules per step.")
 @_setting("walk_length", click.IntRange(min=0), "Steps L of a walk.")
+@_setting("num_walks", click.IntRange(min=1), "Walks from each molecule of a batch.")
 @_setting("beta", float, "Weight of the KL term.")
 @_setting("lr", float, "Learning rate of Adam.")
 @_setting("weight_decay", float, "Weight decay of Adam.")

@@ -169,7 +169,7 @@ def eq3_loss(
     beta : float
         Weight of the divergence from the prior.
     path_nodes : int
-        Nodes L+1 of a walk.
+        Nodes L+1 of a molecule's walk, times its walks.
     """
     z = latent.sample()
     nodes = totals.molecules * path_nodes

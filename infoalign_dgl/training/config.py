@@ -27,6 +27,7 @@ _LEAST = {
     "epochs": 1,
     "batch_size": 2,
     "walk_length": 0,
+    "num_walks": 1,
     "max_steps": 0,
     "checkpoint_every": 1,
     "keep": 1,
@@ -46,6 +47,8 @@ class PretrainConfig:
         Molecules per step.
     walk_length : int
         Steps L of a walk.
+    num_walks : int
+        Walks from each molecule of a batch; its targets are over the nodes of all of them.
     beta : float
         Weight of the divergence from the prior.
     lr, weight_decay : float
@@ -99,6 +102,7 @@ class PretrainConfig:
     epochs: int = 300
     batch_size: int = 3072
     walk_length: int = 4
+    num_walks: int = 1
     beta: float = 1e-9
     lr: float = 1e-4
     weight_decay: float = 1e-8

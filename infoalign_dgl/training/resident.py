@@ -15,7 +15,7 @@ import torch
 
 from infoalign_dgl.models.objective import BatchTotals, SpaceTargets
 from infoalign_dgl.training.targets import PreparedBatch
-from infoalign_dgl.walks import collapse_targets, random_walks
+from infoalign_dgl.walks import collapse_targets
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -151,17 +151,10 @@ class _Epoch:
         molecules = [batch[share] for batch, share in zip(plan.batches, shares, strict=True)]
         walk_ids = [ids[share] for ids, share in zip(plan.walk_ids, shares, strict=True)]
         drawn = torch.from_numpy(np.concatenate(molecules)).to(builder.device)
-        walked = random_walks(
-            host.index,
-            drawn,
-            host.walk_length,
-            transition=host.transition,
-            seed=host.seed,
-            walk_ids=torch.from_numpy(np.concatenate(walk_ids)).to(builder.device),
-            stream=number,
-        )
+        ids = torch.from_numpy(np.concatenate(walk_ids)).to(builder.device)
+        nodes, alpha = host.walks(drawn, ids, number)
         edges = [0, *np.cumsum([len(share) for share in molecules]).tolist()]
-        return cls(number, molecules, plan.batches, edges, drawn, walked.nodes, walked.alpha)
+        return cls(number, molecules, plan.batches, edges, drawn, nodes, alpha)
 
 
 def _sizes(packed: PackedMolecules, molecules: np.ndarray) -> tuple[int, int]:

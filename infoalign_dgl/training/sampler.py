@@ -27,7 +27,8 @@ class EpochPlan:
     batches : list of np.ndarray
         Node ids of each step's molecules, int64.
     walk_ids : list of np.ndarray
-        The walk id of each draw, int64: node id + (earlier draws in the epoch << 32).
+        The ids of each draw's W walks, shape (batch, W), int64: node id + (earlier walks of the molecule in
+        the epoch << 32).
     """
 
     batches: list[np.ndarray]
@@ -46,16 +47,26 @@ class Sampler:
         Draws per batch from each pool.
     seed : int
     steps_per_epoch : int
+    num_walks : int
+        Walks W of each draw.
     """
 
     pools: dict[int, np.ndarray]
     quotas: dict[int, int]
     seed: int
     steps_per_epoch: int
+    num_walks: int = 1
 
     @classmethod
     def of(
-        cls, molecules: np.ndarray, measured: np.ndarray, *, batch_size: int, share: float | None, seed: int
+        cls,
+        molecules: np.ndarray,
+        measured: np.ndarray,
+        *,
+        batch_size: int,
+        share: float | None,
+        seed: int,
+        num_walks: int = 1,
     ) -> Sampler:
         """Make a sampler.
 
@@ -71,6 +82,8 @@ class Sampler:
             Share of each batch that is drawn from measured molecules; None to draw all molecules alike.
         seed : int
             Of the draws.
+        num_walks : int
+            Walks of each draw.
 
         Raises
         ------
@@ -87,7 +100,7 @@ class Sampler:
         if share is None:
             full, rest = divmod(len(molecules), size)
             steps = full + (rest > 1)  # a single molecule that is left over joins the batch before
-            return cls({_UNIFORM: molecules}, {_UNIFORM: size}, seed, steps)
+            return cls({_UNIFORM: molecules}, {_UNIFORM: size}, seed, steps, num_walks)
         inside = measured[molecules]
         pools = {_MEASURED: molecules[inside], _OTHERS: molecules[~inside]}
         if not inside.any():
@@ -97,7 +110,8 @@ class Sampler:
                 "profiles with inspect"
             )
         wanted = size if inside.all() else max(1, round(share * size))
-        return cls(pools, {_MEASURED: wanted, _OTHERS: size - wanted}, seed, -(-len(molecules) // size))
+        quotas = {_MEASURED: wanted, _OTHERS: size - wanted}
+        return cls(pools, quotas, seed, -(-len(molecules) // size), num_walks)
 
     def epoch(self, epoch: int) -> EpochPlan:
         """Draw an epoch.
@@ -116,7 +130,7 @@ class Sampler:
                 np.concatenate([draw[i] for draw in draws.values()]) for i in range(self.steps_per_epoch)
             ]
         sizes = np.cumsum([len(batch) for batch in batches])[:-1]
-        return EpochPlan(batches, np.split(_walk_ids(np.concatenate(batches)), sizes))
+        return EpochPlan(batches, np.split(_walk_ids(np.concatenate(batches), self.num_walks), sizes))
 
     def _draws(self, key: int, epoch: int) -> np.ndarray:
         """Shape (steps per epoch, quota): the pool's draws of an epoch."""
@@ -131,14 +145,15 @@ class Sampler:
         return np.random.default_rng([self.seed, key, number]).permutation(self.pools[key])
 
 
-def _walk_ids(drawn: np.ndarray) -> np.ndarray:
-    """Node id + (how often it was drawn before << 32), in the order of the draws."""
+def _walk_ids(drawn: np.ndarray, num_walks: int) -> np.ndarray:
+    """Node id + (how often it was walked from before << 32), one row per draw, one column per walk."""
     order = np.argsort(drawn, kind="stable")
     ranked = drawn[order]
     starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
     earlier = np.arange(len(drawn)) - np.repeat(starts, np.diff(np.r_[starts, len(drawn)]))
-    ids = np.empty(len(drawn), np.int64)
-    ids[order] = ranked + (earlier << REPEAT_SHIFT)
+    walked = earlier[:, None] * num_walks + np.arange(num_walks)
+    ids = np.empty((len(drawn), num_walks), np.int64)
+    ids[order] = ranked[:, None] + (walked << REPEAT_SHIFT)
     return ids
 
 

@@ -107,6 +107,7 @@ def load_data(
         batch_size=config.batch_size,
         share=config.measured_share,
         seed=config.seed,
+        num_walks=config.num_walks,
     )
     spaces = target_spaces(graph, config.spaces)
     builder = BatchBuilder(index, spaces, packed, config.walk_length, config.transition, config.seed)

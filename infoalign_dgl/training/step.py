@@ -277,5 +277,5 @@ def part_loss(trainer: Trainer, part: PreparedBatch) -> LossTerms:
             part.targets,
             part.totals,
             beta=config.beta,
-            path_nodes=config.walk_length + 1,
+            path_nodes=config.num_walks * (config.walk_length + 1),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -204,18 +204,33 @@ class BatchBuilder:
     transition: Transition
     seed: int
 
-    def walks(self, molecules: np.ndarray, walk_ids: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Walk from molecules: nodes and alpha of shape (B, L+1)."""
+    def walks(self, molecules: Any, walk_ids: Any, epoch: int) -> tuple[Any, Any]:
+        """Walk W times from each of B molecules, in numpy or, if these are tensors, on their device.
+
+        Parameters
+        ----------
+        molecules : (B,) int64
+            Node ids.
+        walk_ids : (B, W) int64
+        epoch : int
+
+        Returns
+        -------
+        nodes, alpha
+            Shape (B, W (L+1)), int64 and float32.
+        """
+        shape = (len(molecules), walk_ids.shape[1] * (self.walk_length + 1))
         walked = random_walks(
             self.index,
             molecules,
             self.walk_length,
             transition=self.transition,
+            walks_per_seed=walk_ids.shape[1],
             seed=self.seed,
-            walk_ids=walk_ids,
+            walk_ids=walk_ids.reshape(-1),
             stream=epoch,
         )
-        return np.asarray(walked.nodes), np.asarray(walked.alpha)
+        return walked.nodes.reshape(shape), walked.alpha.reshape(shape)
 
     def prepare(self, molecules: np.ndarray, walk_ids: np.ndarray, epoch: int) -> PreparedBatch:
         """Prepare a step's batch of B molecules, on the CPU."""

@@ -12,10 +12,11 @@ from infoalign_dgl.training.sampler import Sampler, within_reach
 from infoalign_dgl.walks import WalkIndex
 
 
-def make(n=50, measured=7, batch_size=8, share=None, seed=0):
+def make(n=50, measured=7, batch_size=8, share=None, seed=0, num_walks=1):
     mask = np.zeros(2 * n, bool)
     mask[: 2 * measured : 2] = True
-    return Sampler.of(2 * np.arange(n), mask, batch_size=batch_size, share=share, seed=seed)
+    settings = {"batch_size": batch_size, "share": share, "seed": seed, "num_walks": num_walks}
+    return Sampler.of(2 * np.arange(n), mask, **settings)
 
 
 @given(st.integers(2, 60), st.integers(2, 70), st.integers(0, 5), st.integers(0, 5))
@@ -26,7 +27,7 @@ def test_uniform_takes_every_molecule_once(n, batch_size, seed, epoch):
     assert max(map(len, plan.batches)) <= max(batch_size, 2) + 1
     assert len(plan.batches) == make(n, 0, batch_size).steps_per_epoch
     for batch, walk_ids in zip(plan.batches, plan.walk_ids, strict=True):
-        assert np.array_equal(batch, walk_ids)
+        assert np.array_equal(batch, walk_ids[:, 0])
 
 
 def test_epochs_and_seeds_differ_and_repeat():
@@ -36,9 +37,11 @@ def test_epochs_and_seeds_differ_and_repeat():
     assert not np.array_equal(np.concatenate(first), np.concatenate(make(seed=1).epoch(0).batches))
 
 
-@given(st.integers(1, 20), st.sampled_from([0.1, 0.25, 0.5, 0.75, 1.0]), st.integers(2, 30))
-def test_measured_share(measured, share, batch_size):
-    sampler = make(40, measured, batch_size, share)
+@given(
+    st.integers(1, 20), st.sampled_from([0.1, 0.25, 0.5, 0.75, 1.0]), st.integers(2, 30), st.integers(1, 3)
+)
+def test_measured_share(measured, share, batch_size, num_walks):
+    sampler = make(40, measured, batch_size, share, num_walks=num_walks)
     everything = [sampler.epoch(epoch) for epoch in range(4)]
     assert sampler.steps_per_epoch == -(-40 // batch_size)
     for plan in everything:
@@ -46,10 +49,12 @@ def test_measured_share(measured, share, batch_size):
             assert len(batch) == batch_size
             assert (batch < 2 * measured).sum() == max(1, round(share * batch_size))
         drawn, ids = np.concatenate(plan.batches), np.concatenate(plan.walk_ids)
-        assert len(set(ids.tolist())) == len(ids)
-        assert np.array_equal(ids & 0xFFFFFFFF, drawn)
+        assert ids.shape == (len(drawn), num_walks)
+        assert len(set(ids.ravel().tolist())) == ids.size
+        assert np.array_equal(ids & 0xFFFFFFFF, np.repeat(drawn[:, None], num_walks, axis=1))
         for molecule in set(drawn.tolist()):
-            assert sorted(ids[drawn == molecule] >> 32) == list(range((drawn == molecule).sum()))
+            walks = (ids[drawn == molecule] >> 32).ravel()
+            assert sorted(walks) == list(range(len(walks)))
     # Whole permutations one after another: no molecule of a pool is ever two draws ahead of another.
     drawn = np.concatenate([batch for plan in everything for batch in plan.batches])
     for pool in (np.arange(0, 2 * measured, 2), np.arange(2 * measured, 80, 2)):

@@ -6,28 +6,63 @@ import numpy as np
 import pytest
 import torch
 
-from infoalign_dgl.training.setup import load_data
+from infoalign_dgl.models import InfoAlign
+from infoalign_dgl.models.objective import eq3_loss
+from infoalign_dgl.training import PretrainConfig
+from infoalign_dgl.training.setup import describe_run, load_data
 from infoalign_dgl.training.targets import number_of_parts
 
 
 @pytest.fixture(scope="module")
 def built(graph):
-    from infoalign_dgl.training import PretrainConfig
-
     return load_data(graph, PretrainConfig(batch_size=16, holdout=0.1, device="cpu"))
 
 
 def test_walks_differ_by_epoch_and_repeat_alone(built):
     molecules = np.repeat(np.flatnonzero(built.measured[:96]), 8)
-    ids = molecules + (np.tile(np.arange(8), len(molecules) // 8) << 32)
+    ids = (molecules + (np.tile(np.arange(8), len(molecules) // 8) << 32))[:, None]
     first, _ = built.builder.walks(molecules, ids, 0)
     again, _ = built.builder.walks(molecules[::-1], ids[::-1], 0)
     assert np.array_equal(first, again[::-1])
     other_epoch, _ = built.builder.walks(molecules, ids, 1)
     assert not np.array_equal(first, other_epoch)
-    same_repeat, _ = built.builder.walks(molecules, molecules, 0)
+    same_repeat, _ = built.builder.walks(molecules, molecules[:, None], 0)
     assert np.array_equal(same_repeat[::8], first[::8])
     assert not np.array_equal(same_repeat, first)
+
+
+def test_the_walks_of_a_molecule_stand_side_by_side(graph):
+    settings = PretrainConfig(batch_size=16, holdout=0.1, num_walks=3, walk_length=2, device="cpu")
+    data = load_data(graph, settings)
+    plan = data.sampler.epoch(0)
+    molecules, ids = plan.batches[0], plan.walk_ids[0]
+    assert ids.shape == (16, 3)
+    together = data.builder.walks(molecules, ids, 0)
+    alone = [data.builder.walks(molecules, ids[:, [number]], 0) for number in range(3)]
+    for place in range(2):
+        assert np.array_equal(together[place], np.hstack([walk[place] for walk in alone]))
+    assert len({walk[0].tobytes() for walk in alone}) == 3
+
+
+def test_the_literal_loss_of_several_walks_is_their_mean(graph):
+    """Eq. 3 is an expectation over walks."""
+    settings = PretrainConfig(batch_size=16, holdout=0.1, num_walks=3, hidden=8, layers=2, device="cpu")
+    data = load_data(graph, settings)
+    model = InfoAlign(describe_run(graph, settings, data).model).eval()
+    plan = data.sampler.epoch(0)
+    molecules, ids = plan.batches[0], plan.walk_ids[0]
+
+    def loss(walk_ids):
+        batch = data.builder.prepare(molecules, walk_ids, 0)
+        torch.manual_seed(0)
+        latent = model.encode(batch.graphs)
+        nodes = walk_ids.shape[1] * (settings.walk_length + 1)
+        given = (model, latent, batch.targets, batch.totals)
+        return eq3_loss(*given, beta=1e-3, path_nodes=nodes).total.item()
+
+    alone = [loss(ids[:, [number]]) for number in range(3)]
+    assert loss(ids) == pytest.approx(np.mean(alone), rel=1e-5)
+    assert np.ptp(alone) > 1e-4
 
 
 def test_prepared_targets_are_the_visited_rows(graph, built):
