@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from infoalign_dgl._durations import format_seconds
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 
@@ -62,32 +65,59 @@ def _cell(value: Any) -> str:
 
 
 class StageProgress:
-    """Prints one line a stage: its name, how far it is, and how long it took.
+    """Prints one line a stage: its name, how far it is, how long it takes still, and how long it took.
 
-    On a terminal the line is rewritten in place; elsewhere each stage gives one line when it ends.
+    On a terminal the line is rewritten in place; elsewhere each stage gives one line when it ends. What is
+    left is what the stage itself shows: the time per item so far, times the items that are left.
+
+    Parameters
+    ----------
+    whole : callable, optional
+        Given the seconds that the stage still takes, or None where nobody knows, says how far everything is.
+    clock : callable
+        Seconds since any moment.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        whole: Callable[[float | None], str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._whole = whole
+        self._clock = clock
         self._stage = ""
-        self._started = time.monotonic()
-        self._total = 0
-        self._shown = 0.0
+        self._started = self._shown = clock()
+        self._first = self._total = 0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
+        """Take note that ``done`` of ``total`` items of a stage are done; a total of 0 is not known yet."""
+        now = self._clock()
         if stage != self._stage:
             self.close()
-            self._stage, self._started = stage, now
+            self._stage, self._started, self._first, self._shown = stage, now, done, 0.0
         self._total = total
         if sys.stderr.isatty() and now - self._shown > 0.1:
             self._shown = now
-            click.echo(f"\r\x1b[K{stage}: {done:,} of {total:,}", nl=False, err=True)
+            line = self._line(done, now)
+            width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be rewritten
+            click.echo(f"\r\x1b[K{line[:width]}", nl=False, err=True)
+
+    def _line(self, done: int, now: float) -> str:
+        passed, left = now - self._started, None
+        said = self._stage
+        if self._total:
+            said += f": {done:,} of {self._total:,} in {format_seconds(passed)}"
+        if done > self._first:
+            left = passed / (done - self._first) * (self._total - done)
+            said += f", {format_seconds(left)} left"
+        return said if self._whole is None else f"{said} | {self._whole(left)}"
 
     def close(self) -> None:
         """End the running stage's line."""
         if not self._stage:
             return
         start = "\r\x1b[K" if sys.stderr.isatty() else ""
-        seconds = time.monotonic() - self._started
-        click.echo(f"{start}{self._stage}: {self._total:,} in {seconds:.1f} s", err=True)
+        items = f"{self._total:,} in " if self._total else ""
+        whole = "" if self._whole is None else f" | {self._whole(None)}"
+        click.echo(f"{start}{self._stage}: {items}{self._clock() - self._started:.1f} s{whole}", err=True)
         self._stage = ""

@@ -65,6 +65,23 @@ if TYPE_CHECKING:
     metavar="NAME FILE",
     help="Vectors of your own, row for row as in the task set (.npy, .parquet, .csv).",
 )
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    metavar="NAME=RUN",
+    help="Another run to compare, as the source NAME (its MLP is NAME-mlp).",
+)
+@click.option(
+    "--controls",
+    is_flag=True,
+    help="Pretrain and compare two controls of RUN: responses permuted, and fingerprint targets only.",
+)
+@click.option(
+    "--graph",
+    type=click.Path(path_type=Path),
+    help="Where the graph of RUN is now, for --controls [default: where it was].",
+)
 @click.option("--smiles-column", help="The column of structures [default: found by its name].")
 @click.option(
     "--column", "columns", multiple=True, help="A column that is a task [default: columns of numbers]."
@@ -87,6 +104,9 @@ def command(
     methods: tuple[str, ...],
     profiles: Path | None,
     files: tuple[tuple[str, Path], ...],
+    runs: tuple[str, ...],
+    controls: bool,
+    graph: Path | None,
     smiles_column: str | None,
     columns: tuple[str, ...],
     verify: Path | None,
@@ -95,21 +115,28 @@ def command(
     """Predict properties from a run's embedding, and compare it with baselines.
 
     Writes predictions, tables (Markdown, LaTeX, CSV), figures (PNG, SVG) and a manifest. What a call that
-    was stopped has predicted is not predicted again.
+    was stopped has predicted is not predicted again, and a control that was stopped goes on.
     """
+    others = _named_runs(runs)
     if verify is not None:
-        _verify(verify, run)
+        _verify(verify, run, others)
         return
     if not tasks or output is None:
         raise click.UsageError("give a --task, and a folder for the results with -o")
+    if graph is not None and not controls:
+        raise click.UsageError("--graph is where --controls are pretrained: pass both, or neither")
+    from infoalign_dgl.evaluation.controls import headings
     from infoalign_dgl.evaluation.experiment import Plan, evaluate
     from infoalign_dgl.evaluation.methods import choose_methods
+    from infoalign_dgl.evaluation.schedule import Schedule
 
     embeddings = dict(files)
     if embeddings and len(tasks) > 1:
         raise EvaluationError("--embedding has the rows of one task set: give one --task with it")
-    plan = Plan(choose_methods(methods, list(embeddings)), split, split_seed, seeds, baseline_seeds)
-    progress = StageProgress()
+    schedule = Schedule()
+    chosen = choose_methods(methods, list(embeddings), headings(others, controls=controls))
+    plan = Plan(chosen, split, split_seed, seeds, baseline_seeds)
+    progress = StageProgress(schedule.line)
     judged = evaluate(
         run,
         tasks,
@@ -117,9 +144,13 @@ def command(
         plan,
         profiles=profiles,
         files=embeddings,
+        runs=others,
+        controls=controls,
+        graph=graph,
         smiles_column=smiles_column,
         columns=columns or None,
         progress=progress,
+        schedule=schedule,
         say=lambda sentence: click.echo(sentence, err=True),
     )
     progress.close()
@@ -131,10 +162,21 @@ def command(
         click.echo(f"Wrote {output}: tables/, figures/, per_task.csv of each task set, manifest.json.")
 
 
-def _verify(manifest: Path, run: Path) -> None:
+def _named_runs(given: tuple[str, ...]) -> dict[str, Path]:
+    """Folders of other runs by their names, of words NAME=RUN."""
+    found: dict[str, Path] = {}
+    for word in given:
+        name, _, path = word.partition("=")
+        if not name or not path or name in found or "/" in name:
+            raise click.UsageError(f"--run {word}: give NAME=RUN, each with a NAME of its own without '/'")
+        found[name] = Path(path)
+    return found
+
+
+def _verify(manifest: Path, run: Path, others: dict[str, Path]) -> None:
     from infoalign_dgl.evaluation.manifest import verify_manifest
 
-    found = verify_manifest(manifest, run)
+    found = verify_manifest(manifest, run, others)
     if found:
         more = f"; and {len(found) - 1} more" if len(found) > 1 else ""
         raise EvaluationError(f"the evaluation is not what '{manifest}' says: {found[0]}{more}")

@@ -14,7 +14,7 @@ import click
 from infoalign_dgl.cli._output import json_option, print_json, print_table
 from infoalign_dgl.errors import InfoAlignError, RunError
 from infoalign_dgl.models.config import COMPATS
-from infoalign_dgl.training.config import LOSSES, PRECISIONS, TRANSITIONS, PretrainConfig
+from infoalign_dgl.training.config import CONTROLS, LOSSES, PRECISIONS, TRANSITIONS, PretrainConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +59,12 @@ def _setting(name: str, kind: Any, text: str) -> Callable[[Any], Any]:
     type=click.FloatRange(min=0, min_open=True),
     help="Save and stop after this long; --resume goes on for as long again.",
 )
+@click.option(
+    "--stop-after",
+    type=click.IntRange(min=1),
+    help="Save and stop after this step, with the learning rates of the whole run; --resume goes on.",
+)
+@_setting("control", click.Choice(CONTROLS), "Permute responses across molecules, or fingerprints alone.")
 @_setting("checkpoint_every", click.IntRange(min=1), "Steps between validations and checkpoints.")
 @_setting("keep", click.IntRange(min=1), "Newest checkpoints that stay; the best one does anyway.")
 @click.option(

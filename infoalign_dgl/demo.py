@@ -17,7 +17,6 @@ import numpy as np
 from rich.console import Console
 
 from infoalign_dgl.context import build_from_rows
-from infoalign_dgl.context.vocabulary import FINGERPRINT
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.evaluation.fewlabel import FewLabelTable, compare_few_label
 from infoalign_dgl.molecules import morgan_fingerprints
@@ -137,21 +136,19 @@ def run_demo(
     clock.start("graph", "Building the context graph ...")
     graph = build_from_rows(simulation_rows(seen))
     graph.save(folder / "graph")
-    permuted = build_from_rows(simulation_rows(permute_responses(seen)))
-    permuted.save(folder / "controls" / "permuted-graph")
 
-    plans = _plans(folder, graph, permuted, config.pretraining)
+    plans = _plans(folder, config.pretraining)
     results = {}
     console = Console(stderr=True)  # progress; standard output is for the result
-    for name, (source, run, chosen) in plans.items():
+    for name, (run, chosen) in plans.items():
         clock.start(name, f"Pretraining: {name} ...")
-        results[name] = pretrain(source, run, chosen, console=console)
+        results[name] = pretrain(graph, run, chosen, console=console)
         if results[name].interrupted is not None:
             raise RunError(f"stopped by {results[name].interrupted}: start the demo again to see its table")
 
     clock.start("compare", "Embedding molecules that no graph contained, and comparing ...")
     smiles = simulation.molecules["smiles"][test].tolist()
-    methods = {name: np.asarray(load(plans[name][1]).embed(smiles)) for name in plans}
+    methods = {name: np.asarray(load(plans[name][0]).embed(smiles)) for name in plans}
     bits = np.unpackbits(morgan_fingerprints(smiles, radius=2, num_bits=1024), axis=1)
     methods[MORGAN] = bits.astype(np.float32)
     table = compare_few_label(
@@ -166,7 +163,7 @@ def run_demo(
     return DemoResult(
         table=table,
         graph=graph,
-        runs={name: run for name, (_, run, _) in plans.items()},
+        runs={name: run for name, (run, _) in plans.items()},
         vectors=methods[PRETRAINED],
         labels=simulation.labels[test],
         mechanisms=simulation.mechanisms,
@@ -224,44 +221,14 @@ def without_molecules(simulation: Simulation, ids: set[str]) -> Simulation:
     )
 
 
-def permute_responses(simulation: Simulation, *, seed: int = 0) -> Simulation:
-    """Give every molecule another one's responses: profiles and binding, together.
-
-    Nothing else changes: as many molecules are measured, and a response's parts stay together, so what is
-    lost is only which structure caused it.
-
-    Parameters
-    ----------
-    simulation : Simulation
-        Unchanged.
-    seed : int
-        Of the permutation.
-    """
-    ids = simulation.molecules["id"].to_numpy()
-    other = dict(zip(ids, np.random.default_rng(seed).permutation(ids), strict=True))
-
-    def moved(table: pd.DataFrame) -> pd.DataFrame:
-        return table.assign(id=table["id"].map(other))
-
-    return dataclasses.replace(
-        simulation,
-        morphology={space: moved(table) for space, table in simulation.morphology.items()},
-        expression=moved(simulation.expression),
-        molecule_gene=moved(simulation.molecule_gene),
-    )
-
-
-def _plans(
-    folder: Path, graph: ContextGraph, permuted: ContextGraph, settings: PretrainConfig
-) -> dict[str, tuple[ContextGraph, Path, PretrainConfig]]:
-    """Graph, run folder and settings of every pretraining run, by what the table calls it."""
+def _plans(folder: Path, settings: PretrainConfig) -> dict[str, tuple[Path, PretrainConfig]]:
+    """Run folder and settings of every pretraining run, by what the table calls it."""
     controls = folder / "controls"
-    fingerprints_only = dataclasses.replace(settings, spaces=(FINGERPRINT,))
     return {
-        PRETRAINED: (graph, folder / "run", settings),
-        PERMUTED: (permuted, controls / "permuted", settings),
-        FINGERPRINTS_ONLY: (graph, controls / "fingerprints-only", fingerprints_only),
-        UNTRAINED: (graph, controls / "untrained", dataclasses.replace(settings, max_steps=0)),
+        PRETRAINED: (folder / "run", settings),
+        PERMUTED: (controls / "permuted", dataclasses.replace(settings, control="permuted")),
+        FINGERPRINTS_ONLY: (controls / "fingerprints", dataclasses.replace(settings, control="fingerprints")),
+        UNTRAINED: (controls / "untrained", dataclasses.replace(settings, max_steps=0)),
     }
 
 

@@ -129,6 +129,11 @@ class ContextGraph:
         """Nodes of all types."""
         return sum(self.num_nodes.values())
 
+    @property
+    def tautomer(self) -> bool:
+        """Whether molecules are RDKit's canonical tautomers of what tables say."""
+        return bool(self.schema.get("spec", {}).get("graph", {}).get("tautomer", False))
+
     def __repr__(self) -> str:
         nodes = ", ".join(f"{kind}={count}" for kind, count in self.num_nodes.items())
         spaces = ", ".join(f"{s.name}: {s.num_rows} x {s.dim}" for s in self.spaces.values())

@@ -11,12 +11,15 @@ import numpy as np
 from infoalign_dgl import __version__
 from infoalign_dgl.errors import EvaluationError
 from infoalign_dgl.evaluation.cells import Cell, cell_key, cell_path, judged_rows, read_cell, write_cell
+from infoalign_dgl.evaluation.controls import train_controls
 from infoalign_dgl.evaluation.features import fall_back
-from infoalign_dgl.evaluation.manifest import overlap, seen_molecules, write_manifest
-from infoalign_dgl.evaluation.methods import MODALITIES, STRUCTURE, Inputs, Method
+from infoalign_dgl.evaluation.keys import MoleculeKeys
+from infoalign_dgl.evaluation.manifest import seen_molecules, write_manifest
+from infoalign_dgl.evaluation.methods import MODALITIES, STRUCTURE, THIS_RUN, Inputs, Method
 from infoalign_dgl.evaluation.metrics import bootstrap_scores, task_scores
 from infoalign_dgl.evaluation.predictions import Predictions
 from infoalign_dgl.evaluation.report import write_tables
+from infoalign_dgl.evaluation.schedule import Part, Schedule
 from infoalign_dgl.evaluation.splits import read_split, split_molecules, stereo_leakage
 from infoalign_dgl.evaluation.tables import MethodResult
 from infoalign_dgl.evaluation.tasks import read_task_set, trainable_tasks
@@ -83,6 +86,8 @@ class Judged:
         By modality: all methods on the test rows that have a profile.
     cells : dict of str to list of Path
         By method, the files of its predictions.
+    seen : dict of str to (int or None)
+        By run, how many rows are molecules that it saw in pretraining; None where nobody can say.
     """
 
     task_set: TaskSet
@@ -91,6 +96,7 @@ class Judged:
     results: list[MethodResult]
     measured: dict[str, list[MethodResult]] = field(default_factory=dict)
     cells: dict[str, list[Path]] = field(default_factory=dict)
+    seen: dict[str, int | None] = field(default_factory=dict)
 
 
 def evaluate(
@@ -101,9 +107,13 @@ def evaluate(
     *,
     profiles: Path | None = None,
     files: Mapping[str, Path] | None = None,
+    runs: Mapping[str, Path] | None = None,
+    controls: bool = False,
+    graph: Path | None = None,
     smiles_column: str | None = None,
     columns: Sequence[str] | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
+    schedule: Schedule | None = None,
     say: Callable[[str], None] = lambda _sentence: None,
 ) -> list[Judged]:
     """Compare a run with baselines on task sets, and write predictions, tables and a manifest.
@@ -121,10 +131,19 @@ def evaluate(
         Folder of a context graph with the measured profiles of the task sets' molecules.
     files : mapping of str to Path, optional
         Embedding files, row-aligned with the one task set that is compared.
+    runs : mapping of str to Path, optional
+        Other runs, by the names that methods have them as sources.
+    controls : bool
+        Pretrain the run's controls first, the sources ``"permuted"`` and ``"fingerprints"``; see
+        :func:`~infoalign_dgl.evaluation.controls.train_controls`.
+    graph : Path, optional
+        Where the graph of the run is now, for its controls; by default where it was.
     smiles_column, columns
         As for :func:`~infoalign_dgl.evaluation.read_task_set`.
     progress : callable
         Called with (stage, done, total).
+    schedule : Schedule, optional
+        Is told what is to be trained, and what is done.
     say : callable
         Gets a sentence for whatever a user should know.
 
@@ -141,26 +160,55 @@ def evaluate(
     """
     from infoalign_dgl.context import ContextGraph
 
-    representation = load(run)
-    graph = None if profiles is None else ContextGraph.load(profiles)
-    seen = seen_molecules(run)
+    schedule = schedule or Schedule()
+    folders = {THIS_RUN: run, **(runs or {})}
+    loaded = {name: load(path) for name, path in folders.items()}
+    measured = None if profiles is None else ContextGraph.load(profiles)
     task_sets = [read_task_set(source, smiles_column=smiles_column, columns=columns) for source in sources]
     names = [task_set.name for task_set in task_sets]
     if len(set(names)) < len(names):
         raise EvaluationError(f"two task sets are named '{max(names, key=names.count)}': rename a folder")
     folder.mkdir(parents=True, exist_ok=True)
+    for task_set in task_sets:
+        _expect(schedule, task_set, plan)
+    if controls:
+        trained = train_controls(run, folder, graph=graph, schedule=schedule, say=say)
+        folders |= trained
+        loaded |= {name: load(path) for name, path in trained.items()}
+    seen = {name: seen_molecules(path) for name, path in folders.items()}
     found = []
     for task_set in task_sets:
         split = make_split(task_set, plan)
-        inputs = Inputs(task_set, split, representation, graph, files or {})
-        _introduce(task_set, split, overlap(task_set, seen), say)
-        found.append(judge(inputs, plan, folder, progress=progress))
+        keys = MoleculeKeys(task_set, partial(progress, f"{task_set.name}: keys of tautomers"))
+        met = {name: keys.overlap(seen[name], tautomer=one.tautomer) for name, one in loaded.items()}
+        _introduce(task_set, split, met, say)
+        of_profiles = None if measured is None else keys.of(tautomer=measured.tautomer)
+        inputs = Inputs(task_set, split, loaded, measured, files or {}, of_profiles)
+        judged = judge(inputs, plan, folder, progress=progress, schedule=schedule)
+        judged.seen.update(met)
+        found.append(judged)
     write_tables(folder, found, plan.methods[0].name)
-    write_manifest(folder, run, representation.checkpoint, plan, found)
+    weights = {name: (path, loaded[name].checkpoint) for name, path in folders.items()}
+    write_manifest(folder, weights, plan, found)
     return found
 
 
-def _introduce(task_set: TaskSet, split: Split, seen: int | None, say: Callable[[str], None]) -> None:
+def _expect(schedule: Schedule, task_set: TaskSet, plan: Plan) -> None:
+    """Note what a task set asks for, with the structure that methods on profiles fall back to."""
+    observed = int((~np.isnan(task_set.labels)).sum())
+    for method in plan.methods:
+        needed = [method]
+        if method.source in MODALITIES:
+            needed.append(Method(STRUCTURE, method.head))
+        for one in needed:
+            seeds = len(plan.seeds_of(one))
+            work = len(task_set.smiles) if one.head == "mlp" else observed
+            schedule.expect(f"{task_set.name} {one.name}", Part(one.head, seeds * work, seeds))
+
+
+def _introduce(
+    task_set: TaskSet, split: Split, seen: Mapping[str, int | None], say: Callable[[str], None]
+) -> None:
     """Say what is compared on, and what of it was seen before."""
     rows, tasks = task_set.labels.shape
     leaked = stereo_leakage(task_set.keys, split)
@@ -168,10 +216,13 @@ def _introduce(task_set: TaskSet, split: Split, seen: int | None, say: Callable[
         f"{task_set.name}: {rows:,} rows, {tasks:,} {task_set.kind} tasks; {len(split.train):,} train, "
         f"{len(split.valid):,} valid, {len(split.test):,} test, {len(split.left_out):,} in none"
     )
-    met = "nobody can say which rows are" if seen is None else f"{seen:,} rows are"
+    for name, count in seen.items():
+        met = "nobody can say which rows are" if count is None else f"{count:,} rows are"
+        which = "the run" if name == THIS_RUN else f"the run '{name}'"
+        say(f"{task_set.name}: {met} molecules that {which} saw in pretraining")
     say(
-        f"{task_set.name}: {met} molecules that the run saw in pretraining; {leaked.valid:,} rows of valid "
-        f"and {leaked.test:,} of test have the first InChIKey block of a train row"
+        f"{task_set.name}: {leaked.valid:,} rows of valid and {leaked.test:,} of test have the first "
+        "InChIKey block of a train row"
     )
     for note in task_set.notes:
         say(f"{task_set.name}: {note}")
@@ -187,7 +238,9 @@ def make_split(task_set: TaskSet, plan: Plan) -> Split:
     return split_molecules(task_set.smiles, plan.split, plan.split_seed, groups=groups)
 
 
-def judge(inputs: Inputs, plan: Plan, folder: Path, *, progress: Progress) -> Judged:
+def judge(
+    inputs: Inputs, plan: Plan, folder: Path, *, progress: Progress, schedule: Schedule | None = None
+) -> Judged:
     """Train and judge all methods on one task set.
 
     Parameters
@@ -199,8 +252,12 @@ def judge(inputs: Inputs, plan: Plan, folder: Path, *, progress: Progress) -> Ju
         Of the results; predictions that are there already are not made again.
     progress : callable
         Called with (stage, done, total).
+    schedule : Schedule, optional
+        Is told what is done.
     """
+    schedule = schedule or Schedule()
     task_set, split = inputs.task_set, inputs.split
+    _expect(schedule, task_set, plan)
     judged = Judged(task_set, split, stereo_leakage(task_set.keys, split), [])
     predicted: dict[str, Predictions | str] = {}
     has_profile: dict[str, np.ndarray] = {}
@@ -211,9 +268,11 @@ def judge(inputs: Inputs, plan: Plan, folder: Path, *, progress: Progress) -> Ju
             if method.source in MODALITIES:
                 has_profile[method.source] = features.has
                 _check_coverage(features)
-            predicted[method.name] = _predictions(method, features, inputs, plan, folder, judged, progress)
+            training = _Training(inputs, plan, folder, judged, progress, schedule)
+            predicted[method.name] = _predictions(method, features, training)
         except EvaluationError as error:
             predicted[method.name] = str(error)
+            schedule.finish(stage, trained=False)
     for method in plan.methods:
         judged.results.append(_result(method, predicted[method.name], plan, judged, split.test))
     for modality, has in has_profile.items():
@@ -233,35 +292,31 @@ def _check_coverage(features: Features) -> None:
         )
 
 
-def _predictions(
-    method: Method,
-    features: Features,
-    inputs: Inputs,
-    plan: Plan,
-    folder: Path,
-    judged: Judged,
-    progress: Progress,
-) -> Predictions:
+@dataclass(frozen=True)
+class _Training:
+    """What training a method asks for besides its features."""
+
+    inputs: Inputs
+    plan: Plan
+    folder: Path
+    judged: Judged
+    progress: Progress
+    schedule: Schedule
+
+
+def _predictions(method: Method, features: Features, training: _Training) -> Predictions:
     """Predictions of all seeds of a method, from its features, and from structure where there are none."""
-    own = _train(method, features, inputs, plan, folder, judged, progress)
+    own = _train(method, features, training)
     if method.source not in MODALITIES:
         return own
     structure = Method(STRUCTURE, method.head)
-    other = _train(structure, inputs.of(structure), inputs, plan, folder, judged, progress)
+    other = _train(structure, training.inputs.of(structure), training)
     return replace(fall_back(own, other), notes=features.notes + own.notes)
 
 
-def _train(
-    method: Method,
-    features: Features,
-    inputs: Inputs,
-    plan: Plan,
-    folder: Path,
-    judged: Judged,
-    progress: Progress,
-) -> Predictions:
+def _train(method: Method, features: Features, training: _Training) -> Predictions:
     """Predictions from features alone: those stored, and the others trained and stored."""
-    task_set, split, seeds = inputs.task_set, inputs.split, plan.seeds_of(method)
+    task_set, split, seeds = training.inputs.task_set, training.inputs.split, training.plan.seeds_of(method)
     facts = {
         "features": features.values,
         "labels": task_set.labels,
@@ -273,25 +328,28 @@ def _train(
         "version": __version__,
     }
     keys = {seed: cell_key(seed=seed, **facts) for seed in seeds}
-    paths = {seed: cell_path(folder, task_set.name, method.name, seed) for seed in seeds}
+    paths = {seed: cell_path(training.folder, task_set.name, method.name, seed) for seed in seeds}
     cells = {seed: read_cell(paths[seed], keys[seed]) for seed in seeds}
     missing = [seed for seed in seeds if cells[seed] is None]
+    stage = f"{task_set.name} {method.name}"
     if missing:
-        stage = f"{task_set.name} {method.name}"
+        training.schedule.begin(stage, share=len(missing) / len(seeds))
+        training.progress(stage, 0, 0)
         found = method.fit(
             features.values,
             task_set.labels,
             split,
             task_set.kind,
             missing,
-            progress=partial(progress, stage),
+            progress=partial(training.progress, stage),
         )
         rows = judged_rows(split)
         for place, seed in enumerate(missing):
             spread = None if found.spread is None else found.spread[place, rows]
             cells[seed] = cell = Cell(rows, found.values[place, rows], spread, found.notes)
             write_cell(paths[seed], keys[seed], cell)
-    judged.cells[method.name] = list(paths.values())
+    training.schedule.finish(stage)
+    training.judged.cells[method.name] = list(paths.values())
     return _joined([cell for cell in cells.values() if cell is not None], len(task_set.smiles))
 
 

@@ -12,14 +12,14 @@ import numpy as np
 from infoalign_dgl import __version__
 from infoalign_dgl._folders import replace_text
 from infoalign_dgl.errors import EvaluationError
-from infoalign_dgl.training.run_folder import MOLECULES, read_molecules
+from infoalign_dgl.training.checkpoint import MODEL as WEIGHTS
+from infoalign_dgl.training.run_folder import CONFIG, MOLECULES, read_config, read_molecules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from infoalign_dgl.evaluation.experiment import Judged, Plan
-    from infoalign_dgl.evaluation.tasks import TaskSet
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
@@ -34,21 +34,17 @@ def seen_molecules(run: Path) -> frozenset[str] | None:
     return read_molecules(run)[0] if (run / MOLECULES).is_file() else None
 
 
-def overlap(task_set: TaskSet, seen: frozenset[str] | None) -> int | None:
-    """Rows of a task set whose molecule a run has seen in pretraining, None where nobody can say."""
-    return None if seen is None else sum(key in seen for key in task_set.keys)
-
-
-def write_manifest(folder: Path, run: Path, checkpoint: Path, plan: Plan, judged: Sequence[Judged]) -> None:
+def write_manifest(
+    folder: Path, runs: Mapping[str, tuple[Path, Path]], plan: Plan, judged: Sequence[Judged]
+) -> None:
     """Write ``manifest.json`` into a results folder.
 
     Parameters
     ----------
     folder : Path
-    run : Path
-        Folder of the run that was compared.
-    checkpoint : Path
-        Folder of its weights.
+    runs : mapping of str to (Path, Path)
+        By name, the folders of each run that was compared and of its weights; the first is the one that was
+        compared with the others.
     plan : Plan
     judged : sequence of Judged
         One for each task set.
@@ -58,19 +54,17 @@ def write_manifest(folder: Path, run: Path, checkpoint: Path, plan: Plan, judged
     InfoAlignError
         If it cannot be written.
     """
-    seen = seen_molecules(run)
+    run, *others = runs
     found = {
         "format_version": FORMAT_VERSION,
         "versions": {
             "infoalign-dgl": __version__,
             **{name: importlib.metadata.version(name) for name in _VERSIONED},
         },
-        "run": {
-            "weights": str((checkpoint / "model.safetensors").relative_to(run)),
-            "weights_sha256": _sha256(checkpoint / "model.safetensors"),
-            "config_sha256": _sha256(run / "config.json"),
-            "molecules_seen": None if seen is None else len(seen),
-            "molecules_sha256": None if seen is None else _sha256(run / MOLECULES),
+        "run": _describe_run(*runs[run]),
+        "other_runs": {
+            name: {"folder": _folder_of(runs[name][0], folder), **_describe_run(*runs[name])}
+            for name in others
         },
         "plan": {
             "methods": [method.name for method in plan.methods],
@@ -78,12 +72,31 @@ def write_manifest(folder: Path, run: Path, checkpoint: Path, plan: Plan, judged
             "split_seed": plan.split_seed,
             "seeds": {method.name: plan.seeds_of(method) for method in plan.methods},
         },
-        "task_sets": {one.task_set.name: _describe(folder, one, seen) for one in judged},
+        "task_sets": {one.task_set.name: _describe(folder, one, run) for one in judged},
     }
     replace_text(folder / MANIFEST, json.dumps(found, indent=1) + "\n")
 
 
-def _describe(folder: Path, judged: Judged, seen: frozenset[str] | None) -> dict[str, Any]:
+def _describe_run(run: Path, checkpoint: Path) -> dict[str, Any]:
+    seen, config = seen_molecules(run), read_config(run)
+    return {
+        "weights": str((checkpoint / WEIGHTS).relative_to(run)),
+        "weights_sha256": _sha256(checkpoint / WEIGHTS),
+        "config_sha256": _sha256(run / CONFIG),
+        "control": None if config.pretrain is None else config.pretrain.control,
+        "graph_sha256": config.graph.get("sums_sha256"),
+        "molecules_seen": None if seen is None else len(seen),
+        "molecules_sha256": None if seen is None else _sha256(run / MOLECULES),
+    }
+
+
+def _folder_of(run: Path, folder: Path) -> str | None:
+    """Say where a run stands in the results; None if it is elsewhere, where it may not be for ever."""
+    inside = run.resolve().is_relative_to(folder.resolve())
+    return run.resolve().relative_to(folder.resolve()).as_posix() if inside else None
+
+
+def _describe(folder: Path, judged: Judged, run: str) -> dict[str, Any]:
     task_set, split = judged.task_set, judged.split
     parts = {"train": split.train, "valid": split.valid, "test": split.test}
     return {
@@ -91,7 +104,8 @@ def _describe(folder: Path, judged: Judged, seen: frozenset[str] | None) -> dict
         "kind": task_set.kind,
         "molecules": len(task_set.smiles),
         "tasks": len(task_set.tasks),
-        "seen_in_pretraining": overlap(task_set, seen),
+        "seen_in_pretraining": judged.seen[run],
+        "seen_by_other_runs": {name: count for name, count in judged.seen.items() if name != run},
         "split": {name: {"rows": len(rows), "sha256": _array(rows)} for name, rows in parts.items()},
         "rows_of_train_molecules": {"valid": judged.leakage.valid, "test": judged.leakage.test},
         "scores": {result.method: _mean(result) for result in judged.results},
@@ -109,7 +123,7 @@ def _mean(result: Any) -> float | None:
     return float(result.scores.mean().mean())
 
 
-def verify_manifest(path: Path, run: Path | None = None) -> list[str]:
+def verify_manifest(path: Path, run: Path | None = None, runs: Mapping[str, Path] | None = None) -> list[str]:
     """Check that what a manifest lists is there and unchanged.
 
     Parameters
@@ -118,6 +132,9 @@ def verify_manifest(path: Path, run: Path | None = None) -> list[str]:
         The manifest, or the results folder that holds it.
     run : Path, optional
         The run that was compared: its weights and its list of molecules are checked too.
+    runs : mapping of str to Path, optional
+        Other runs, by the names they were compared as, to be checked too; those in the results folder are
+        checked anyway.
 
     Returns
     -------
@@ -127,12 +144,13 @@ def verify_manifest(path: Path, run: Path | None = None) -> list[str]:
     Raises
     ------
     EvaluationError
-        If the manifest cannot be read.
+        If the manifest cannot be read, or has no run of such a name.
     """
     path = path / MANIFEST if path.is_dir() else path
     try:
         stored = json.loads(path.read_text())
-        task_sets, of_run = stored["task_sets"], stored["run"]
+        task_sets, described = stored["task_sets"], stored.get("other_runs", {})
+        of_run = stored["run"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvaluationError(
             f"'{path}' is no manifest of an evaluation ({error}): pass its folder"
@@ -140,11 +158,16 @@ def verify_manifest(path: Path, run: Path | None = None) -> list[str]:
     listed = {name: digest for one in task_sets.values() for name, digest in one["predictions"].items()}
     wanted = [(path.parent / name, digest) for name, digest in listed.items()]
     if run is not None:
-        wanted += [
-            (run / of_run["weights"], of_run["weights_sha256"]),
-            (run / "config.json", of_run["config_sha256"]),
-        ]
-        wanted += [(run / MOLECULES, digest)] if (digest := of_run["molecules_sha256"]) else []
+        wanted += _files_of(run, of_run)
+    unknown = set(runs or {}) - set(described)
+    if unknown:
+        raise EvaluationError(
+            f"'{path}' has no run '{min(unknown)}' but {', '.join(described) or 'none'}: name it as it was"
+        )
+    for name, one in described.items():
+        inside = None if one["folder"] is None else path.parent / one["folder"]
+        where = (runs or {}).get(name, inside)
+        wanted += [] if where is None else _files_of(where, one)
     found = []
     for file, digest in wanted:
         if not file.is_file():
@@ -152,6 +175,12 @@ def verify_manifest(path: Path, run: Path | None = None) -> list[str]:
         elif _sha256(file) != digest:
             found.append(f"'{file}' is another file than it was")
     return found
+
+
+def _files_of(run: Path, described: dict[str, Any]) -> list[tuple[Path, str]]:
+    """List the files of a run that a manifest has hashes of."""
+    names = {described["weights"]: "weights_sha256", CONFIG: "config_sha256", MOLECULES: "molecules_sha256"}
+    return [(run / name, described[key]) for name, key in names.items() if described[key] is not None]
 
 
 def _sha256(path: Path) -> str:

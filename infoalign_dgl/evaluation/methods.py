@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 Head = Literal["mlp", "linear", "rf", "gp"]
 HEADS: tuple[Head, ...] = ("mlp", "linear", "rf", "gp")
 MODALITIES: dict[str, Modality] = {"morphology": "morphology", "expression": "gene_expression"}
+THIS_RUN = "infoalign"
+"""What methods call the run that is compared."""
+
 STRUCTURE = "morgan"
 """What a method on profiles falls back to where a molecule has none."""
 
@@ -43,7 +46,7 @@ MANY_TASKS, TREES, TREES_OF_MANY = 100, 500, 200
 """A forest has 500 trees, and 200 for a set of more than 100 tasks."""
 
 _GROUPS = {
-    "infoalign": "This run",
+    THIS_RUN: "This run",
     "untrained": "This run, taken apart",
     "no-bottleneck": "This run, taken apart",
     STRUCTURE: "Morgan fingerprints",
@@ -51,6 +54,7 @@ _GROUPS = {
     "expression": "Gene expression",
 }
 _OWN = "Own embeddings"
+CONTROL_RUNS, OTHER_RUNS = "Controls", "Other runs"
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,15 @@ class Method:
     source : str
         ``"infoalign"`` (mu), ``"untrained"`` (mu of weights as they were drawn), ``"no-bottleneck"`` (what
         the encoder hands to the bottleneck), ``"morgan"``, ``"morphology"``, ``"expression"``, or the name of
-        an embedding file.
+        an embedding file or of another run.
     head : {"mlp", "linear", "rf", "gp"}
+    heading : str or None
+        What tables put a source of the user's under; by default own embeddings.
     """
 
     source: str
     head: Head
+    heading: str | None = None
 
     @property
     def name(self) -> str:
@@ -77,7 +84,7 @@ class Method:
     @property
     def group(self) -> str:
         """Heading that tables put it under."""
-        return _GROUPS.get(self.source, _OWN)
+        return _GROUPS.get(self.source) or self.heading or _OWN
 
     @property
     def is_random(self) -> bool:
@@ -127,7 +134,7 @@ def _fit(head: Head, settings: dict[str, Any]) -> Callable[..., Predictions]:
 
 
 DEFAULT_METHODS: tuple[Method, ...] = (
-    Method("infoalign", "mlp"),
+    Method(THIS_RUN, "mlp"),
     Method("untrained", "mlp"),
     Method("no-bottleneck", "mlp"),
     *(
@@ -138,33 +145,48 @@ DEFAULT_METHODS: tuple[Method, ...] = (
 )
 
 
-def choose_methods(names: Sequence[str], files: Sequence[str] = ()) -> list[Method]:
-    """Give the methods of these names, or all those that are compared by default.
+def choose_methods(
+    names: Sequence[str], files: Sequence[str] = (), runs: Mapping[str, str] | None = None
+) -> list[Method]:
+    """Give the methods of these names, or all those that are compared by default, and the user's own.
 
     Parameters
     ----------
     names : sequence of str
-        Such as ``morgan-rf``; none for the default ones and an MLP on each file.
+        Such as ``morgan-rf``; none for the default ones.
     files : sequence of str
         Names of embedding files, which are sources too.
+    runs : mapping of str to str
+        Names of other runs, which are sources too, and what tables put them under.
+
+    Returns
+    -------
+    list of Method
+        An MLP on each file and run of which no method is named comes last.
 
     Raises
     ------
     EvaluationError
-        If there is no such method.
+        If there is no such method, or two sources have one name.
     """
-    if not names:
-        return [*DEFAULT_METHODS, *(Method(name, "mlp") for name in files)]
+    own = [*((name, None) for name in files), *(runs or {}).items()]
+    taken = list(_GROUPS)
+    for source, _ in own:
+        if source in taken:
+            raise EvaluationError(f"two sources are named '{source}': give your file or run another name")
+        taken.append(source)
     known = {
         method.name: method
-        for source in (*_GROUPS, *files)
+        for source, heading in (*((name, None) for name in _GROUPS), *own)
         for head in HEADS
-        for method in (Method(source, head),)
+        for method in (Method(source, head, heading),)
     }
     for name in names:
         if name not in known:
             raise EvaluationError(f"there is no method '{name}': {did_you_mean(name, known)}")
-    return [known[name] for name in dict.fromkeys(names)]
+    chosen = [known[name] for name in dict.fromkeys(names)] or list(DEFAULT_METHODS)
+    named = {method.source for method in chosen}
+    return chosen + [Method(source, "mlp", heading) for source, heading in own if source not in named]
 
 
 @dataclass
@@ -175,19 +197,22 @@ class Inputs:
     ----------
     task_set : TaskSet
     split : Split
-    representation : Representation
-        The run that is compared.
+    runs : mapping of str to Representation
+        The run that is compared, by the name ``"infoalign"``, and other runs by theirs.
     profiles : ContextGraph or None
         Where measured profiles come from; it must have the task set's molecules.
     files : mapping of str to Path
         Embedding files by name.
+    profile_keys : list of (str or None), optional
+        Of the task set's molecules, made as the graph of ``profiles`` has them; by default the task set's.
     """
 
     task_set: TaskSet
     split: Split
-    representation: Representation
+    runs: Mapping[str, Representation]
     profiles: ContextGraph | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
+    profile_keys: Sequence[str | None] | None = None
     _made: dict[str, Features] = field(default_factory=dict)
 
     def of(self, method: Method, progress: Callable[[int, int], None] | None = None) -> Features:
@@ -205,12 +230,12 @@ class Inputs:
 
     def _make(self, source: str, progress: Callable[[int, int], None] | None) -> Features:
         smiles = self.task_set.smiles
-        if source == "infoalign":
-            return embed_features(self.representation, smiles, progress=progress)
+        if source in self.runs:
+            return embed_features(self.runs[source], smiles, progress=progress)
         if source == "untrained":
-            return untrained_features(self.representation, smiles, seed=0, progress=progress)
+            return untrained_features(self.runs[THIS_RUN], smiles, seed=0, progress=progress)
         if source == "no-bottleneck":
-            return pooled_features(self.representation, smiles)
+            return pooled_features(self.runs[THIS_RUN], smiles)
         if source == STRUCTURE:
             return morgan_counts(smiles, progress=progress)
         if source in MODALITIES:
@@ -218,5 +243,6 @@ class Inputs:
                 raise EvaluationError(
                     "no measured profiles were given: pass a context graph that has these molecules"
                 )
-            return measured_features(self.task_set.keys, self.profiles, MODALITIES[source])
+            keys = self.task_set.keys if self.profile_keys is None else self.profile_keys
+            return measured_features(keys, self.profiles, MODALITIES[source])
         return file_features(self.files[source], smiles)

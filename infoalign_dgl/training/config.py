@@ -14,6 +14,7 @@ Transition = Literal["uniform", "weight"]
 LOSSES = ("balanced", "eq3", "reference")
 TRANSITIONS = ("uniform", "weight")
 PRECISIONS = ("fp32", "bf16")
+CONTROLS = ("permuted", "fingerprints")
 MAY_CHANGE_ON_RESUME = (
     "epochs",
     "max_steps",
@@ -21,6 +22,7 @@ MAY_CHANGE_ON_RESUME = (
     "checkpoint_every",
     "keep",
     "max_minutes",
+    "stop_after",
     "micro_batch",
 )
 _LEAST = {
@@ -31,6 +33,7 @@ _LEAST = {
     "max_steps": 0,
     "checkpoint_every": 1,
     "keep": 1,
+    "stop_after": 1,
     "micro_batch": 2,
 }
 
@@ -86,6 +89,12 @@ class PretrainConfig:
         Newest checkpoints that are kept, besides the best one.
     max_minutes : float or None
         Save and stop after the first step that ends later than this after the call.
+    stop_after : int or None
+        Save and stop after this step of the whole run, whose schedule stays; a resumed run goes on from it.
+    control : {"permuted", "fingerprints"} or None
+        Learn from what says nothing of cells, to see what a run owes to them: every molecule has another
+        one's responses (:func:`~infoalign_dgl.context.permuted.permute_responses` with ``seed``), or the
+        molecules' fingerprints are the only targets, whatever ``spaces`` says.
     micro_batch : int or None
         Most molecules that go through the model at once; the gradients of a batch are those of its
         micro-batches added up, but BatchNorm sees one micro-batch at a time. None for the whole batch. It is
@@ -123,6 +132,8 @@ class PretrainConfig:
     checkpoint_every: int = 500
     keep: int = 2
     max_minutes: float | None = None
+    stop_after: int | None = None
+    control: str | None = None
     micro_batch: int | None = None
     sync_batchnorm: bool = False
 
@@ -139,6 +150,8 @@ class PretrainConfig:
         for name, known in (("loss", LOSSES), ("transition", TRANSITIONS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise RunError(f"'{name}' must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if self.control not in (None, *CONTROLS):
+            raise RunError(f"'control' must be one of {', '.join(CONTROLS)}, not {self.control!r}")
         check_compat(self.compat, self.encoder)
         if not 0 <= self.holdout < 1:
             raise RunError(f"'holdout' must be in [0, 1), not {self.holdout}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.console import Console
 
+from infoalign_dgl._durations import format_seconds
 from infoalign_dgl.errors import InfoAlignError, RunError
 from infoalign_dgl.training.checkpoint import save_checkpoint, saved_steps
 from infoalign_dgl.training.distributed import ElsewhereError, is_idle, is_lost_process, joined, lock
@@ -24,7 +25,7 @@ from infoalign_dgl.training.failures import (
 )
 from infoalign_dgl.training.interrupts import StopRequest
 from infoalign_dgl.training.prefetch import prepared_batches
-from infoalign_dgl.training.reporting import ConsoleReport, MetricsLog, format_seconds
+from infoalign_dgl.training.reporting import ConsoleReport, MetricsLog
 from infoalign_dgl.training.resident import ResidentBuilder
 from infoalign_dgl.training.resume import how_to_go_on
 from infoalign_dgl.training.start import start, take_micro_batches
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from infoalign_dgl.training.start import Run
     from infoalign_dgl.training.step import StepReport
     from infoalign_dgl.training.targets import PreparedBatch
+
+AS_ASKED = "stop_after"
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class PretrainResult:
         Per feature space, on the molecules held out; empty where none were, and where the run was stopped
         early.
     interrupted : str or None
-        Name of the signal that stopped the run early, or ``"the time limit"``.
+        Name of the signal that stopped the run early, ``"the time limit"`` or ``"stop_after"``.
     """
 
     run_folder: Path
@@ -178,6 +181,8 @@ def _take_steps(
         progress.step += 1
         is_last = progress.step == trainer.total_steps
         reason = None if is_last else stop.agreed(trainer.world)
+        if not is_last and progress.step == trainer.config.stop_after:
+            reason = AS_ASKED
         if is_last or progress.step % trainer.config.checkpoint_every == 0:
             validation = _validate_and_save(run, log)
         elif reason is not None:  # whoever stops a run may not wait for a validation
@@ -292,6 +297,9 @@ def _say_how_it_ended(
 ) -> None:
     """Print the last lines: how to go on where the run was stopped, else the validation per feature space."""
     step, total = run.progress.step, run.trainer.total_steps
+    if interrupted == AS_ASKED:
+        run.say(f"stopped after step {step:,} of {total:,}, as it was to, which is saved")
+        return
     if interrupted is not None:
         run.say(
             f"stopped by {interrupted} after step {step:,} of {total:,}, which is saved; go on with: "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from infoalign_dgl._durations import format_seconds
 from infoalign_dgl._folders import replace_text
 from infoalign_dgl.errors import RunError
 
@@ -161,10 +162,3 @@ class ConsoleReport:
         """Leave the live bar as it is."""
         if self._bar is not None:
             self._bar.stop()
-
-
-def format_seconds(seconds: float) -> str:
-    """Write a duration as hours, minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"

@@ -39,8 +39,9 @@ class RunConfig:
     pretrain : PretrainConfig or None
         None for weights that were imported: nothing says how they were trained.
     graph : dict
-        Counts of the graph, the hash of its structures, and its settings ``tautomer`` and ``identity``
-        (missing in runs of before these were kept); empty for weights that were imported.
+        Where the graph was and the hash of its checksums (missing where it was never saved), counts, the hash
+        of its structures, and its settings ``tautomer`` and ``identity``; runs of before these were kept lack
+        them. Empty for weights that were imported.
     imported : dict or None
         Name and SHA-256 of the file that weights were imported from.
     processes : int

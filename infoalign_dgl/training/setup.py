@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ import torch
 from torch import nn
 
 from infoalign_dgl._extension import load_native
+from infoalign_dgl._folders import CHECKSUMS
+from infoalign_dgl.context.vocabulary import FINGERPRINT
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.models import InfoAlign, ModelConfig
 from infoalign_dgl.training.distributed import ALONE, World
@@ -109,7 +112,8 @@ def load_data(
         seed=config.seed,
         num_walks=config.num_walks,
     )
-    spaces = target_spaces(graph, config.spaces)
+    names = (FINGERPRINT,) if config.control == "fingerprints" else config.spaces
+    spaces = target_spaces(graph, names)
     builder = BatchBuilder(index, spaces, packed, config.walk_length, config.transition, config.seed)
     validator = Validator.of(graph, holdout, spaces, packed, config)
     return Data(sampler, builder, holdout, validator, int((~usable).sum()), measured)
@@ -122,16 +126,30 @@ def describe_run(graph: ContextGraph, config: PretrainConfig, data: Data) -> Run
     model = ModelConfig(
         config.encoder, config.hidden, config.layers, config.dropout, 4, spaces, modality, config.compat
     )
+    described = {**describe_graph(graph), "held_out": len(data.holdout.molecules)}
+    return RunConfig(model, config, described)
+
+
+def describe_graph(graph: ContextGraph) -> dict[str, Any]:
+    """Say which graph it is, as a run's ``config.json`` keeps it.
+
+    Returns
+    -------
+    dict
+        As in :class:`~infoalign_dgl.training.run_folder.RunConfig`.
+    """
     built = graph.schema.get("spec", {}).get("graph", {})
-    described: dict[str, Any] = {
+    found = {
         "molecules_sha256": digest(structures(graph)),
         "nodes": graph.num_nodes,
         "edges": sum(graph.num_edges.values()),
-        "held_out": len(data.holdout.molecules),
-        "tautomer": built.get("tautomer", False),
+        "tautomer": graph.tautomer,
         "identity": built.get("identity", "block"),
     }
-    return RunConfig(model, config, described)
+    if graph.folder is not None:
+        sums = hashlib.sha256((graph.folder / CHECKSUMS).read_bytes()).hexdigest()
+        found |= {"folder": str(graph.folder.resolve()), "sums_sha256": sums}
+    return found
 
 
 def check_shares(sampler: Sampler, world: World) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from rich.console import Console
 
+from infoalign_dgl.context.permuted import permute_responses
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.training.checkpoint import Progress
 from infoalign_dgl.training.gradient_sums import GradientSums
@@ -86,6 +87,8 @@ def start(
     goes_on = resume or (world.restarts > 0 and (folder / CONFIG).is_file())
     earlier = world.from_first(lambda: earlier_run(folder, config, resume=goes_on))
     device = choose_device(config.device, world)
+    if config.control == "permuted":
+        graph = permute_responses(graph, seed=config.seed)
     reuse_freed_memory()
     with world.one_per_machine_first():  # which keeps the features for the others
         data = load_data(graph, config)

@@ -6,7 +6,8 @@ import io
 
 from rich.console import Console
 
-from infoalign_dgl.training.reporting import ConsoleReport, cut_metrics, format_seconds
+from infoalign_dgl._durations import format_seconds
+from infoalign_dgl.training.reporting import ConsoleReport, cut_metrics
 
 
 def test_cut_metrics_drops_later_and_torn_lines(tmp_path):
