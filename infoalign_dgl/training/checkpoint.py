@@ -51,7 +51,7 @@ class Progress:
     best_step : int or None
         The checkpoint with the lowest validation so far.
     best_value : float
-        Its validation: losses minus those of the column means, summed over feature spaces.
+        Its :func:`~infoalign_dgl.training.holdout.mean_difference`.
     micro_batch: int | None
         Most molecules that went through the model at once; None for whole batches.
     """

@@ -23,6 +23,7 @@ from infoalign_dgl.training.failures import (
     release_memory,
     smaller_micro_batch,
 )
+from infoalign_dgl.training.holdout import mean_difference
 from infoalign_dgl.training.interrupts import StopRequest
 from infoalign_dgl.training.prefetch import prepared_batches
 from infoalign_dgl.training.reporting import ConsoleReport, MetricsLog
@@ -274,7 +275,7 @@ def _validate_and_save(run: Run, log: StepLog) -> dict[str, SpaceValidation]:
             for key, value in found.to_json().items()
         }
     )
-    value = sum(found.difference for found in validation.values())
+    value = mean_difference(validation)
     if validation and value < run.progress.best_value:
         run.progress.best_step, run.progress.best_value = run.progress.step, value
     if run.writes:

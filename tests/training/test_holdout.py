@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from infoalign_dgl.errors import RunError
-from infoalign_dgl.training import pretrain
-from infoalign_dgl.training.holdout import PROFILE_EDGES, choose_holdout
+from infoalign_dgl.training import PretrainConfig, pretrain
+from infoalign_dgl.training.holdout import (
+    PROFILE_EDGES,
+    SpaceValidation,
+    choose_holdout,
+    mean_difference,
+)
 from infoalign_dgl.training.run_folder import read_molecules
 from infoalign_dgl.training.setup import load_data, make_model
 from infoalign_dgl.training.targets import target_spaces, weighted_mean
@@ -150,3 +157,34 @@ def test_validation_is_the_alpha_weighted_mean_over_visited_nodes(graph, make_co
         assert found[name].loss == pytest.approx(loss / weight, rel=1e-4)
         assert found[name].mean_loss == pytest.approx(mean_loss / weight, rel=1e-4)
         assert found[name].difference == pytest.approx(found[name].loss - found[name].mean_loss, abs=1e-9)
+
+
+def test_three_molecules_of_a_small_space_do_not_outvote_the_others():
+    """Checkpoints are compared by the mean over targets."""
+
+    def found(many, few):
+        return {
+            "fingerprint": SpaceValidation(0.2 + many, 0.2, many, 5000),
+            "small": SpaceValidation(0.7 + few, 0.7, few, 3),
+        }
+
+    early, late = mean_difference(found(-0.01, 0.1)), mean_difference(found(-0.03, 0.2))
+    assert late < early
+    assert late == pytest.approx((5000 * -0.03 + 3 * 0.2) / 5003)
+
+
+def test_the_best_checkpoint_has_the_lowest_mean_over_targets(graph, tmp_path, quiet):
+    settings = {"batch_size": 16, "holdout": 0.2, "hidden": 16, "layers": 2, "lr": 1e-2, "device": "cpu"}
+    run = tmp_path / "run"
+    pretrain(graph, run, PretrainConfig(max_steps=60, checkpoint_every=6, **settings), console=quiet)
+    values = {}
+    for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
+        spaces = {name.split("/")[1] for name in line if name.startswith("validation/")}
+        if spaces:
+            counts = np.array([line[f"validation/{name}/targets"] for name in spaces])
+            losses = np.array([line[f"validation/{name}/difference"] for name in spaces])
+            values[line["step"]] = (counts * losses).sum() / counts.sum()
+    assert len(values) == 10
+    best = min(values, key=values.get)
+    assert (run / "checkpoints" / "best").read_text() == f"step-{best}\n"
+    assert best != min(values)
