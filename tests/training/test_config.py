@@ -28,6 +28,8 @@ def test_published_defaults():
         ({"max_steps": -1}, "'max_steps' must be at least 0, not -1"),
         ({"keep": 0}, "'keep' must be at least 1, not 0"),
         ({"micro_batch": 1}, "'micro_batch' must be at least 2, not 1"),
+        ({"control": "placebo"}, "'control' must be one of permuted, fingerprints, not 'placebo'"),
+        ({"stop_after": 0}, "'stop_after' must be at least 1"),
         ({"max_minutes": 0.0}, "'max_minutes' must be above 0"),
         ({"max_minutes": float("nan")}, "'max_minutes' must be above 0"),
         ({"lr": float("nan")}, "'lr' must be a finite number"),

@@ -114,6 +114,19 @@ def test_time_limit(graph, make_config, settings, whole, tmp_path):
     assert lines(tmp_path / "run") == lines(whole)
 
 
+def test_a_run_stops_after_the_step_it_is_to_and_goes_on_from_it(
+    graph, make_config, settings, whole, tmp_path
+):
+    config, said = make_config(**settings, stop_after=3), io.StringIO()
+    console = Console(file=said, width=80)
+    stopped = pretrain(graph, tmp_path / "run", config, console=console)
+    assert (stopped.steps, stopped.total_steps, stopped.interrupted) == (3, 6, "stop_after")
+    assert "stopped after step 3 of 6, as it was to" in said.getvalue()
+    assert pretrain(graph, tmp_path / "run", config, resume=True, console=console).interrupted is None
+    assert same(weights(tmp_path / "run", 6), weights(whole, 6))
+    assert lines(tmp_path / "run") == lines(whole)
+
+
 def test_a_stop_request(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
