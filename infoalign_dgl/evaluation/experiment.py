@@ -164,13 +164,10 @@ def evaluate(
     folders = {THIS_RUN: run, **(runs or {})}
     loaded = {name: load(path) for name, path in folders.items()}
     measured = None if profiles is None else ContextGraph.load(profiles)
-    task_sets = [read_task_set(source, smiles_column=smiles_column, columns=columns) for source in sources]
-    names = [task_set.name for task_set in task_sets]
-    if len(set(names)) < len(names):
-        raise EvaluationError(f"two task sets are named '{max(names, key=names.count)}': rename a folder")
+    task_sets = read_task_sets(sources, smiles_column=smiles_column, columns=columns)
     folder.mkdir(parents=True, exist_ok=True)
     for task_set in task_sets:
-        _expect(schedule, task_set, plan)
+        _expect(schedule, task_set, plan, folder)
     if controls:
         trained = train_controls(run, folder, graph=graph, schedule=schedule, say=say)
         folders |= trained
@@ -181,7 +178,7 @@ def evaluate(
         split = make_split(task_set, plan)
         keys = MoleculeKeys(task_set, partial(progress, f"{task_set.name}: keys of tautomers"))
         met = {name: keys.overlap(seen[name], tautomer=one.tautomer) for name, one in loaded.items()}
-        _introduce(task_set, split, met, say)
+        introduce(task_set, split, met, say)
         of_profiles = None if measured is None else keys.of(tautomer=measured.tautomer)
         inputs = Inputs(task_set, split, loaded, measured, files or {}, of_profiles)
         judged = judge(inputs, plan, folder, progress=progress, schedule=schedule)
@@ -193,23 +190,42 @@ def evaluate(
     return found
 
 
-def _expect(schedule: Schedule, task_set: TaskSet, plan: Plan) -> None:
-    """Note what a task set asks for, with the structure that methods on profiles fall back to."""
-    observed = int((~np.isnan(task_set.labels)).sum())
+def read_task_sets(
+    sources: Sequence[str | Path], *, smiles_column: str | None = None, columns: Sequence[str] | None = None
+) -> list[TaskSet]:
+    """Read task sets, which have to have different names; see `read_task_set`."""
+    task_sets = [read_task_set(source, smiles_column=smiles_column, columns=columns) for source in sources]
+    names = [task_set.name for task_set in task_sets]
+    if len(set(names)) < len(names):
+        raise EvaluationError(f"two task sets are named '{max(names, key=names.count)}': rename a folder")
+    return task_sets
+
+
+def _expect(schedule: Schedule, task_set: TaskSet, plan: Plan, folder: Path) -> None:
+    """Note what a task set asks for, with the structure that methods on profiles fall back to.
+
+    Cells that are there are taken for good, since their keys are known only once there are features.
+    """
     for method in plan.methods:
         needed = [method]
         if method.source in MODALITIES:
             needed.append(Method(STRUCTURE, method.head))
         for one in needed:
-            seeds = len(plan.seeds_of(one))
-            work = len(task_set.smiles) if one.head == "mlp" else observed
-            schedule.expect(f"{task_set.name} {one.name}", Part(one.head, seeds * work, seeds))
+            seeds = plan.seeds_of(one)
+            missing = sum(not cell_path(folder, task_set.name, one.name, seed).is_file() for seed in seeds)
+            part = Part(one.head, missing * _work(one, task_set), len(seeds))
+            schedule.expect(f"{task_set.name} {one.name}", part)
 
 
-def _introduce(
+def _work(method: Method, task_set: TaskSet) -> int:
+    """How much a seed of a method has to do: rows for an MLP of all tasks, else labels."""
+    return len(task_set.smiles) if method.head == "mlp" else int((~np.isnan(task_set.labels)).sum())
+
+
+def introduce(
     task_set: TaskSet, split: Split, seen: Mapping[str, int | None], say: Callable[[str], None]
 ) -> None:
-    """Say what is compared on, and what of it was seen before."""
+    """Say what is compared on, and how much of it each run saw before."""
     rows, tasks = task_set.labels.shape
     leaked = stereo_leakage(task_set.keys, split)
     say(
@@ -257,7 +273,7 @@ def judge(
     """
     schedule = schedule or Schedule()
     task_set, split = inputs.task_set, inputs.split
-    _expect(schedule, task_set, plan)
+    _expect(schedule, task_set, plan, folder)
     judged = Judged(task_set, split, stereo_leakage(task_set.keys, split), [])
     predicted: dict[str, Predictions | str] = {}
     has_profile: dict[str, np.ndarray] = {}
@@ -333,7 +349,7 @@ def _train(method: Method, features: Features, training: _Training) -> Predictio
     missing = [seed for seed in seeds if cells[seed] is None]
     stage = f"{task_set.name} {method.name}"
     if missing:
-        training.schedule.begin(stage, share=len(missing) / len(seeds))
+        training.schedule.begin(stage, work=len(missing) * _work(method, task_set))
         training.progress(stage, 0, 0)
         found = method.fit(
             features.values,

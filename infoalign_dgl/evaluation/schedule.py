@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from infoalign_dgl._durations import format_seconds
@@ -21,9 +21,9 @@ class Part:
     kind : str
         Parts of a kind take time in proportion to their work.
     work : float
-        In the same unit as other parts of the kind.
+        In the same unit as other parts of the kind; 0 for what is likely there already.
     count : int
-        Cells (predictions of one method, set and seed) in it.
+        Cells (predictions of one method, set and seed) in it, or what else the schedule counts.
     """
 
     kind: str
@@ -41,24 +41,28 @@ class Schedule:
     ----------
     clock : callable
         Seconds since any moment.
+    unit : str
+        What is counted.
     """
 
     clock: Callable[[], float] = time.monotonic
+    unit: str = "cells"
     _parts: dict[str, Part] = field(default_factory=dict)
     _done: set[str] = field(default_factory=set)
     _took: dict[str, tuple[float, float]] = field(default_factory=dict)  # by kind: seconds and work
     _running: str | None = None
     _since: float = 0.0
-    _share: float = 1.0
     _began: float | None = None
 
     def expect(self, name: str, part: Part) -> None:
         """Add a part; one that is known already stays as it is."""
         self._parts.setdefault(name, part)
 
-    def begin(self, name: str, share: float = 1.0) -> None:
-        """Note that a part, or the share of it that is not there yet, is being trained from now on."""
-        self._running, self._since, self._share = name, self.clock(), share
+    def begin(self, name: str, work: float | None = None) -> None:
+        """Note that a part is being trained from now on, and its work if it is not what was expected."""
+        if work is not None:
+            self._parts[name] = replace(self._parts[name], work=work)
+        self._running, self._since = name, self.clock()
         self._began = self._since if self._began is None else self._began
 
     def finish(self, name: str, *, trained: bool = True) -> None:
@@ -68,7 +72,7 @@ class Schedule:
                 part = self._parts[name]
                 seconds, work = self._took.get(part.kind, (0.0, 0.0))
                 took = self.clock() - self._since
-                self._took[part.kind] = (seconds + took, work + self._share * part.work)
+                self._took[part.kind] = (seconds + took, work + part.work)
             self._running = None
         self._done.add(name)
 
@@ -94,12 +98,11 @@ class Schedule:
                 continue
             if name == self._running and of_running is not None:
                 seconds += of_running
-            elif not work:
+            elif part.work and not work:
                 unknown += part.count
             elif name == self._running:
-                passed = self.clock() - self._since
-                seconds += max(took / work * self._share * part.work - passed, 0.0)
-            else:
+                seconds += max(took / work * part.work - (self.clock() - self._since), 0.0)
+            elif part.work:
                 seconds += took / work * part.work
         return seconds, unknown
 
@@ -109,7 +112,7 @@ class Schedule:
         total = sum(part.count for part in self._parts.values())
         seconds, unknown = self.seconds_left(of_running)
         passed = 0.0 if self._began is None else self.clock() - self._began
-        said = [f"{done:,} of {total:,} cells in {format_seconds(passed)}"]
+        said = [f"{done:,} of {total:,} {self.unit} in {format_seconds(passed)}"]
         if seconds:
             said.append(f"about {format_seconds(seconds)} left")
         if unknown:

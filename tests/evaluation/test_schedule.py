@@ -62,9 +62,22 @@ def test_what_was_there_already_or_failed_says_nothing_of_the_pace(clock):
 
 def test_of_a_part_that_is_half_there_the_other_half_is_timed(clock):
     schedule = planned(clock)
-    schedule.begin("a mlp", share=0.5)
+    schedule.begin("a mlp", work=500)
     clock.now += 10
     schedule.finish("a mlp")
     assert schedule.seconds_left() == (60, 1)
-    schedule.begin("b mlp", share=0.1)
+    schedule.begin("b mlp", work=300)
     assert schedule.seconds_left() == (6, 1)
+
+
+def test_what_is_likely_there_takes_no_time_until_it_turns_out_not_to_be(clock):
+    schedule = planned(clock)
+    schedule.expect("c rf", Part("rf", 0))
+    schedule.finish("a rf")
+    schedule.begin("a mlp")
+    clock.now += 20
+    schedule.finish("a mlp")
+    assert schedule.seconds_left() == (60, 0)
+    schedule.begin("c rf", work=70)
+    assert schedule.seconds_left() == (60, 1)
+    assert schedule.seconds_left(of_running=5.0) == (65, 0)
