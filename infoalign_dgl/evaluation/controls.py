@@ -104,7 +104,8 @@ def train_controls(
     targets = {name: folder / FOLDER / name for name in plans}
     missing = [name for name in plans if not _is_done(targets[name], plans[name], config, steps)]
     for name in missing:
-        schedule.expect(f"control {name}", Part("pretraining", max(steps, 1)))
+        left = steps - max(saved_steps(targets[name]), default=0)
+        schedule.expect(f"control {name}", Part("pretraining", max(left, 1)))
     if not missing:
         return targets
     context = _load_graph(run, config, graph)
