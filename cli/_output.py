@@ -27,6 +27,17 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
+def can_draw() -> bool:
+    """Whether matplotlib is there, made ready to draw without a screen; it is said if not."""
+    try:
+        import matplotlib
+    except ImportError:
+        click.echo("No figures were drawn: pip install 'infoalign-dgl[plots]'.", err=True)
+        return False
+    matplotlib.use("Agg")
+    return True
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table under its title, columns of numbers aligned right; nothing where there are no rows."""
     from rich.console import Console

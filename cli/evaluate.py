@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infoalign_dgl.cli._output import StageProgress, json_option, print_json
+from infoalign_dgl.cli._output import StageProgress, can_draw, json_option, print_json
 from infoalign_dgl.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -184,12 +184,8 @@ def _verify(manifest: Path, run: Path, others: dict[str, Path]) -> None:
 
 
 def _draw(judged: list[Judged], output: Path, method: str) -> None:
-    try:
-        import matplotlib
-    except ImportError:
-        click.echo("No figures were drawn: pip install 'infoalign-dgl[plots]'.", err=True)
+    if not can_draw():
         return
-    matplotlib.use("Agg")
     from infoalign_dgl.plots.evaluation import save_figures
 
     save_figures(judged, output / "figures", method)

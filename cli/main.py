@@ -30,6 +30,7 @@ COMMANDS = {
     "predict": "Predict molecules with what finetune saved: row-aligned, with the seeds' spread.",
     "pretrain": "Pretrain the encoder on a context graph.",
     "retrieve": "Match molecules with the morphology or expression that they cause.",
+    "sweep": "Pretrain and evaluate many settings: ablations and hyperparameters.",
     "update-graph": "Build a context graph again from more tables, computing only what changed.",
 }
 

@@ -7,6 +7,7 @@ from infoalign_dgl.plots.latent import draw_latent_map
 from infoalign_dgl.plots.losses import draw_losses
 from infoalign_dgl.plots.metagraph import draw_metagraph
 from infoalign_dgl.plots.retrieval import draw_rank_distribution
+from infoalign_dgl.plots.sweep import draw_setting
 
 __all__ = [
     "draw_best_shares",
@@ -15,6 +16,7 @@ __all__ = [
     "draw_losses",
     "draw_metagraph",
     "draw_rank_distribution",
+    "draw_setting",
     "draw_task_comparison",
     "draw_task_scores",
     "save_figure",

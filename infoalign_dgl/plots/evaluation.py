@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from infoalign_dgl.errors import EvaluationError
 from infoalign_dgl.evaluation.report import is_scored
 from infoalign_dgl.evaluation.tables import label
-from infoalign_dgl.plots._axes import axes_or_new
+from infoalign_dgl.plots._axes import COLOURS, axes_or_new
 from infoalign_dgl.plots.figures import save_figure
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from infoalign_dgl.evaluation.experiment import Judged
     from infoalign_dgl.evaluation.tables import MethodResult
 
-# Okabe and Ito's palette: told apart by colour-blind readers too.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 _OURS, _OTHER = "#0072B2", "#999999"
 _MOST_BARS = 100  # more tasks than this hide each other's bars
 _MOST_POINTS = 3000  # more than this are a picture within an SVG
@@ -66,7 +64,7 @@ def draw_best_shares(results: Sequence[MethodResult], axes: Axes | None = None) 
     axes = axes_or_new(axes, (9.0, 2.2 + 0.22 * len(scored)))
     start = 0.0
     for number, group in enumerate(groups):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         members = [place for place, result in enumerate(scored) if result.group == group]
         share = float(shares[members].sum())
         _part(axes, 1, start, share, colour, f"{group} ({share:.0%})")

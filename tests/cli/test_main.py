@@ -22,6 +22,7 @@ COMMANDS = [
     "inspect",
     "pretrain",
     "retrieve",
+    "sweep",
     "update-graph",
 ]
 
