@@ -106,11 +106,11 @@ def command(
         raise click.UsageError(str(error)) from error
     varied = _varied(vary)
     from infoalign_dgl.evaluation.schedule import Schedule
-    from infoalign_dgl.evaluation.sweep import WITHOUT, WITHOUT_TARGETS, SweepPlan, node_types, sweep
+    from infoalign_dgl.evaluation.sweep import WITHOUT, WITHOUT_TARGETS, SweepPlan, sweep
 
     for name, given in ((WITHOUT, without), (WITHOUT_TARGETS, without_targets)):
         if given:
-            varied[name] = [node_types(word) for words in given for word in words.split(",")]
+            varied[name] = [word for words in given for word in words.split(",")]
     schedule = Schedule(unit="runs")
     progress = StageProgress(schedule.line)
 

@@ -96,7 +96,8 @@ class SweepPlan:
     def settings(self) -> list[Changes]:
         """Give what differs from the base in each setting, first the base itself (nothing)."""
         values = {
-            name: list(dict.fromkeys((self.base_value(name), *given))) for name, given in self.varied.items()
+            name: list(dict.fromkeys((self.base_value(name), *(_read(name, value) for value in given))))
+            for name, given in self.varied.items()
         }
         if self.grid:
             found = [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
@@ -107,9 +108,11 @@ class SweepPlan:
         ]
 
 
-def node_types(text: str) -> str:
-    """Node types joined by ``+``, in full and sorted: ``expression`` is short for ``gene_expression``."""
-    return "+".join(sorted({MODALITIES.get(word, word) for word in text.split("+")}))
+def _read(name: str, value: Any) -> Any:
+    """Give node types in full and sorted, so that they have one name; other values as they are."""
+    if name not in (WITHOUT, WITHOUT_TARGETS):
+        return value
+    return "+".join(sorted({MODALITIES.get(word, word) for word in value.split("+")}))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from infoalign_dgl.context import EDGE_TYPES, ContextGraph
 from infoalign_dgl.context.reduced import leave_out_nodes
 from infoalign_dgl.errors import EvaluationError, GraphError, InfoAlignError, RunError
 from infoalign_dgl.evaluation import split_molecules
-from infoalign_dgl.evaluation.sweep import WITHOUT, WITHOUT_TARGETS, SweepPlan, node_types, sweep
+from infoalign_dgl.evaluation.sweep import WITHOUT, WITHOUT_TARGETS, SweepPlan, sweep
 from infoalign_dgl.evaluation.sweep_rows import Sweep, SweepRow, estimate, setting_name, take_rows
 from infoalign_dgl.plots.sweep import draw_setting, save_sweep_figures
 from infoalign_dgl.training import PretrainConfig
@@ -77,7 +77,8 @@ def test_one_setting_differs_at_a_time_or_all_combine():
     assert len(grid) == len(set(grid)) == 2 * 3 * 2
     assert grid[0] == "base"
     assert "beta=1e-06,walk-length=2,without=gene" in grid
-    assert node_types("morphology+expression") == "gene_expression+morphology"
+    both = plan({WITHOUT: ["morphology+expression", "gene_expression+morphology"]})
+    assert both.settings() == [{}, {WITHOUT: "gene_expression+morphology"}]
 
 
 @pytest.mark.parametrize("types", [["gene"], ["gene_expression"], ["morphology", "gene"]])
