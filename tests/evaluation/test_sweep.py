@@ -232,6 +232,15 @@ def test_task_sets_that_cannot_be_scored_are_known_before_any_run(made, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_that_is_stopped_is_gone_on_with_by_the_same_call(made, tmp_path):
+    given = plan({}, base=replace(BASE, max_steps=2, max_minutes=1e-9))
+    with pytest.raises(RunError, match="stopped by the time limit in the run 'base/seed-0', which is saved"):
+        sweep(made / "graph", [made / "toy.csv"], tmp_path / "out", given)
+    assert not (tmp_path / "out/sweep.csv").exists()
+    (row,) = sweep(made / "graph", [made / "toy.csv"], tmp_path / "out", given).rows
+    assert row.step == 2
+
+
 def test_targets_that_went_with_their_nodes_are_no_setting_of_their_own(made, tmp_path):
     given = plan({WITHOUT: ["gene"], WITHOUT_TARGETS: ["gene"]}, grid=True)
     found = sweep(made / "graph", [made / "toy.csv"], tmp_path / "out", given)
