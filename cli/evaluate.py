@@ -61,8 +61,7 @@ if TYPE_CHECKING:
     "--embedding",
     "files",
     multiple=True,
-    type=(str, click.Path(path_type=Path)),
-    metavar="NAME FILE",
+    metavar="NAME=FILE",
     help="Vectors of your own, row for row as in the task set (.npy, .parquet, .csv).",
 )
 @click.option(
@@ -103,7 +102,7 @@ def command(
     baseline_seeds: int,
     methods: tuple[str, ...],
     profiles: Path | None,
-    files: tuple[tuple[str, Path], ...],
+    files: tuple[str, ...],
     runs: tuple[str, ...],
     controls: bool,
     graph: Path | None,
@@ -117,7 +116,7 @@ def command(
     Writes predictions, tables (Markdown, LaTeX, CSV), figures (PNG, SVG) and a manifest. What a call that
     was stopped has predicted is not predicted again, and a control that was stopped goes on.
     """
-    others = _named_runs(runs)
+    others, embeddings = _named("--run", runs), _named("--embedding", files)
     if verify is not None:
         _verify(verify, run, others)
         return
@@ -130,7 +129,6 @@ def command(
     from infoalign_dgl.evaluation.methods import choose_methods
     from infoalign_dgl.evaluation.schedule import Schedule
 
-    embeddings = dict(files)
     if embeddings and len(tasks) > 1:
         raise EvaluationError("--embedding has the rows of one task set: give one --task with it")
     schedule = Schedule()
@@ -162,13 +160,15 @@ def command(
         click.echo(f"Wrote {output}: tables/, figures/, per_task.csv of each task set, manifest.json.")
 
 
-def _named_runs(given: tuple[str, ...]) -> dict[str, Path]:
-    """Folders of other runs by their names, of words NAME=RUN."""
+def _named(option: str, given: tuple[str, ...]) -> dict[str, Path]:
+    """Paths by their names, of words NAME=PATH."""
     found: dict[str, Path] = {}
     for word in given:
         name, _, path = word.partition("=")
         if not name or not path or name in found or "/" in name:
-            raise click.UsageError(f"--run {word}: give NAME=RUN, each with a NAME of its own without '/'")
+            raise click.UsageError(
+                f"{option} {word}: give NAME=PATH, each with a NAME of its own without '/'"
+            )
         found[name] = Path(path)
     return found
 

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -173,6 +174,16 @@ def test_every_stage_has_a_line_with_its_seconds_and_what_is_left(killed):
     assert "left" not in ends[2]
 
 
+def test_vectors_of_ones_own_are_compared(made, tmp_path):
+    """The labels themselves, which a linear model cannot miss."""
+    labels = pd.read_csv(made / "toy.csv")[["ring", "nitrogen"]].to_numpy()
+    np.save(tmp_path / "own.npy", labels)
+    more = ["--embedding", f"own={tmp_path / 'own.npy'}", "--method", "own-linear", "--json"]
+    done = call(words(made, tmp_path / "out", *more))
+    assert done.code == 0, done.stderr
+    assert json.loads(done.stdout)["toy"]["own-linear"] == 1
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -180,7 +191,8 @@ def test_every_stage_has_a_line_with_its_seconds_and_what_is_left(killed):
         (["--controls", "--graph", "nowhere"], "is not in 'nowhere'"),
         (["--controls", "--run", "permuted={run}"], "--controls makes a run 'permuted'"),
         (["--run", "morgan={run}"], "two sources are named 'morgan'"),
-        (["--run", "only-a-name"], "give NAME=RUN"),
+        (["--run", "only-a-name"], "--run only-a-name: give NAME=PATH"),
+        (["--embedding", "=own.npy"], "--embedding =own.npy: give NAME=PATH"),
         (["--graph", "graph"], "pass both, or neither"),
     ],
 )
