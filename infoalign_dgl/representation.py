@@ -21,7 +21,9 @@ from infoalign_dgl.training.run_folder import read_config
 from infoalign_dgl.training.setup import choose_device
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from infoalign_dgl.models.bottleneck import Latent
 
 ERROR_COLUMNS = ["row", "smiles", "reason"]
 BATCH_SIZE = 128  # on a CPU, a larger batch's activations do not stay in the caches
@@ -149,15 +151,49 @@ class Representation:
             Shape (m, D), float32.
         """
         chosen = np.arange(len(packed)) if rows is None else rows
-        device = next(self.model.parameters()).device
         vectors = np.empty((len(chosen), self.dim), np.float32)
-        for start in range(0, len(chosen), batch_size):
+        for part, latent in self._encoded(packed, chosen, batch_size, progress):
+            vectors[part] = latent.mu.cpu().numpy()
+        return vectors
+
+    def latents(
+        self,
+        packed: PackedMolecules,
+        rows: np.ndarray,
+        batch_size: int = BATCH_SIZE,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Give mean and standard deviation of the latents of molecules that were featurized before.
+
+        Parameters are those of :meth:`encode`.
+
+        Returns
+        -------
+        mu, sigma : np.ndarray
+            Shape (m, D), float32.
+        """
+        mu, sigma = (np.empty((len(rows), self.dim), np.float32) for _ in range(2))
+        for part, latent in self._encoded(packed, rows, batch_size, progress):
+            mu[part], sigma[part] = latent.mu.cpu().numpy(), latent.sigma.cpu().numpy()
+        return mu, sigma
+
+    def _encoded(
+        self,
+        packed: PackedMolecules,
+        rows: np.ndarray,
+        batch_size: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> Iterator[tuple[slice, Latent]]:
+        """Encode some molecules after others."""
+        device = next(self.model.parameters()).device
+        for start in range(0, len(rows), batch_size):
             part = slice(start, start + batch_size)
             with torch.inference_mode():
-                vectors[part] = self.model.encode(packed.gather(chosen[part]).to(device)).mu.cpu().numpy()
+                latent = self.model.encode(packed.gather(rows[part]).to(device))
+            yield part, latent
             if progress is not None:
-                progress(min(start + batch_size, len(chosen)), len(chosen))
-        return vectors
+                progress(min(start + batch_size, len(rows)), len(rows))
 
 
 def load(run: str | Path, *, step: int | None = None, device: str = "auto") -> Representation:

@@ -20,7 +20,7 @@ _EXPORTS = {
     "few_label_auc": "infoalign_dgl.evaluation.fewlabel",
     "fit_mlp_heads": "infoalign_dgl.evaluation.heads",
     "load_predictor": "infoalign_dgl.evaluation.predictor",
-    "predict_table": "infoalign_dgl.evaluation.predictor",
+    "predict_table": "infoalign_dgl.evaluation.prediction_table",
     "read_task_set": "infoalign_dgl.evaluation.tasks",
     "retrieve": "infoalign_dgl.evaluation.retrieval",
     "split_molecules": "infoalign_dgl.evaluation.splits",

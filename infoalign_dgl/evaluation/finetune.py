@@ -13,7 +13,8 @@ from infoalign_dgl.errors import EvaluationError
 from infoalign_dgl.evaluation._supervision import EarlyStopping, Targets, loss_gradient, stopping_notes
 from infoalign_dgl.evaluation._validation import Validation
 from infoalign_dgl.evaluation.heads import HeadConfig, Heads, train_heads
-from infoalign_dgl.evaluation.predictor import Calibration, Predictor
+from infoalign_dgl.evaluation.nearest import packed_morgan
+from infoalign_dgl.evaluation.predictor import Calibration, Predictor, TrainMolecules
 from infoalign_dgl.models import InfoAlign
 from infoalign_dgl.models.compat import bound_all_rows
 from infoalign_dgl.molecules import standardized_graphs
@@ -115,8 +116,10 @@ def train_predictor(
         "encoder": representation.checkpoint.name,
     }
     empty = Calibration(np.zeros((0, 0)), np.zeros((0, 0, 0), np.float32))
+    learned = [str(task_set.smiles[row]).strip() for row in split.train[usable[split.train]]]
+    train = TrainMolecules(learned, packed_morgan(learned))
     predictor = Predictor(
-        encoders, mean, scale, heads, list(task_set.tasks), list(seeds), about, calibration=empty
+        encoders, mean, scale, heads, list(task_set.tasks), list(seeds), about, train, calibration=empty
     )
     test = split.test[usable[split.test]]
     values = predictor.predict_graphs(packed, test)

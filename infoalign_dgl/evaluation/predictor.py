@@ -1,34 +1,33 @@
 """A predictor: encoder, heads and all else that it takes to go from SMILES to a task set's values.
 
-Its folder holds ``predictor.json`` (what it is), ``predictor.safetensors`` (weights, standardization, and
-the test rows' labels and predictions, which calibrate it) and ``SHA256SUMS``. Neither the run nor the task
-set is needed to predict.
+Its folder holds ``predictor.json`` (what it is), ``predictor.safetensors`` (weights, standardization, the
+test rows' labels and predictions, which calibrate it, and the train molecules' fingerprints), ``train.smi``
+(their structures, a line each) and ``SHA256SUMS``. Neither the run nor the task set is needed to predict.
 """
 
 from __future__ import annotations
 
-import gzip
 import importlib.metadata
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 from infoalign_dgl import __version__
-from infoalign_dgl._folders import atomic_folder, replace_file, verify_folder
+from infoalign_dgl._folders import atomic_folder, verify_folder
 from infoalign_dgl.errors import EvaluationError
 from infoalign_dgl.evaluation._validation import Validation
 from infoalign_dgl.evaluation.heads import Heads
+from infoalign_dgl.evaluation.uncertainty import carry_latent
 from infoalign_dgl.models import InfoAlign, ModelConfig
 from infoalign_dgl.molecules import standardized_graphs
 from infoalign_dgl.representation import BATCH_SIZE, Representation
-from infoalign_dgl.sources.tables import format_by_ending, read_table
 from infoalign_dgl.training.setup import choose_device
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 CONFIG = "predictor.json"
 TENSORS = "predictor.safetensors"
+TRAIN = "train.smi"
 _VERSIONED = ("dgllife", "numpy", "rdkit", "torch")
 
 
@@ -61,6 +61,22 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class TrainMolecules:
+    """What heads have learned from, to say how far a molecule is from it.
+
+    Attributes
+    ----------
+    smiles : list of str
+        m structures as the task set gives them.
+    bits : np.ndarray
+        (m, 256) uint8, see :func:`~infoalign_dgl.evaluation.nearest.packed_morgan`.
+    """
+
+    smiles: list[str]
+    bits: np.ndarray
+
+
+@dataclass(frozen=True)
 class Predictor:
     """Heads of S seeds on one encoder, or each on an encoder of its own.
 
@@ -78,6 +94,7 @@ class Predictor:
     about : dict
         How it came about, plain values: ``protocol``, ``task_set`` (name), ``split`` (rows of each part) and
         ``encoder`` (the run's checkpoint).
+    train : TrainMolecules
     calibration : Calibration
     """
 
@@ -88,6 +105,7 @@ class Predictor:
     tasks: list[str]
     seeds: list[int]
     about: dict[str, Any]
+    train: TrainMolecules = field(repr=False)
     calibration: Calibration = field(repr=False)
 
     def predict(
@@ -138,12 +156,49 @@ class Predictor:
         np.ndarray
             (S, m, T) float32 for m ``rows``.
         """
-        found = []
-        for place, encoder in enumerate(self.encoders):
-            mu = encoder.encode(packed, rows, batch_size, progress=progress)
-            heads = self.heads if len(self.encoders) == 1 else self.heads.of_seed(place)
-            found.append(heads.predict(((mu - self.mean) / self.scale).astype(np.float32)))
-        return np.concatenate(found)
+        return self.predict_latents(
+            [encoder.encode(packed, rows, batch_size, progress=progress) for encoder in self.encoders]
+        )
+
+    def latents(
+        self,
+        packed: PackedMolecules,
+        rows: np.ndarray,
+        batch_size: int = BATCH_SIZE,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Give mu and sigma of molecules that were featurized before, (m, d) float32, by each encoder."""
+        return [encoder.latents(packed, rows, batch_size, progress=progress) for encoder in self.encoders]
+
+    def predict_latents(self, latents: Sequence[np.ndarray]) -> np.ndarray:
+        """Predict from latents, (m, d) of each encoder: (S, m, T) float32."""
+        return np.concatenate([self._heads(place, z) for place, z in enumerate(latents)])
+
+    def latent_std(self, latents: Sequence[tuple[np.ndarray, np.ndarray]], draws: int) -> np.ndarray:
+        """Say how far predictions vary with the latent.
+
+        Parameters
+        ----------
+        latents : sequence of (np.ndarray, np.ndarray)
+            mu and sigma, (m, d), of each encoder.
+        draws : int
+            At least 2, the same noise for each molecule and encoder.
+
+        Returns
+        -------
+        np.ndarray
+            (m, T) float64: the root of the mean square over seeds of each one's standard deviation.
+        """
+        found = [
+            carry_latent(partial(self._heads, place), mu, sigma, samples=draws).std
+            for place, (mu, sigma) in enumerate(latents)
+        ]
+        return np.sqrt(np.square(np.concatenate(found)).mean(axis=0))
+
+    def _heads(self, encoder: int, latents: np.ndarray) -> np.ndarray:
+        heads = self.heads if len(self.encoders) == 1 else self.heads.of_seed(encoder)
+        return heads.predict(((latents - self.mean) / self.scale).astype(np.float32))
 
     def test_scores(self) -> tuple[str, np.ndarray]:
         """Score each seed on the rows that calibrate it.
@@ -187,9 +242,10 @@ class Predictor:
                 **{name: importlib.metadata.version(name) for name in _VERSIONED},
             },
         }
-        with atomic_folder(Path(folder), overwrite=overwrite) as partial:
-            (partial / TENSORS).write_bytes(to_bytes(self._tensors()))
-            (partial / CONFIG).write_text(json.dumps(described, indent=2) + "\n")
+        with atomic_folder(Path(folder), overwrite=overwrite) as folder_so_far:
+            (folder_so_far / TENSORS).write_bytes(to_bytes(self._tensors()))
+            (folder_so_far / CONFIG).write_text(json.dumps(described, indent=2) + "\n")
+            (folder_so_far / TRAIN).write_text("".join(f"{smiles}\n" for smiles in self.train.smiles))
 
     def _tensors(self) -> dict[str, Tensor]:
         arrays = {
@@ -200,6 +256,7 @@ class Predictor:
             "heads.scale": self.heads.scale,
             "calibration.labels": self.calibration.labels,
             "calibration.values": self.calibration.values,
+            "train.bits": self.train.bits,
         }
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         tensors |= {f"heads.{name}": tensor for name, tensor in self.heads.weights.items()}
@@ -224,7 +281,7 @@ def load_predictor(folder: str | Path, *, device: str = "auto") -> Predictor:
         If the folder is no predictor, or damaged, or of another format version.
     """
     folder = Path(folder)
-    verify_folder(folder, required=(CONFIG, TENSORS))
+    verify_folder(folder, required=(CONFIG, TENSORS, TRAIN))
     stored = json.loads((folder / CONFIG).read_text())
     if stored.get("format_version") != FORMAT_VERSION:
         raise EvaluationError(
@@ -249,89 +306,10 @@ def load_predictor(folder: str | Path, *, device: str = "auto") -> Predictor:
         stored["tasks"],
         stored["seeds"],
         stored["about"],
+        TrainMolecules((folder / TRAIN).read_text().splitlines(), tensors["train.bits"].numpy()),
         Calibration(tensors["calibration.labels"].numpy(), tensors["calibration.values"].numpy()),
     )
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name[len(prefix) :]: each for name, each in tensors.items() if name.startswith(prefix)}
-
-
-@dataclass(frozen=True)
-class PredictedTable:
-    """What :func:`predict_table` wrote.
-
-    Attributes
-    ----------
-    rows : int
-        Rows of the table, and of the output.
-    failed : int
-        Of these, molecules without a prediction.
-    tasks : int
-        Tasks, those included that could not be trained.
-    untrained : int
-        Of these, tasks whose columns are empty because they could not be trained.
-    """
-
-    rows: int
-    failed: int
-    tasks: int
-    untrained: int
-
-
-def predict_table(
-    folder: str | Path,
-    table: str | Path,
-    output: str | Path,
-    *,
-    smiles_column: str = "smiles",
-    batch_size: int = BATCH_SIZE,
-    device: str = "auto",
-    progress: Callable[[int, int], None] | None = None,
-) -> PredictedTable:
-    """Predict the molecules of a table and write them row for row.
-
-    Parameters
-    ----------
-    folder : str or Path
-        A predictor's.
-    table : str or Path
-        Any table that can be read.
-    output : str or Path
-        ``.parquet``, ``.csv`` or ``.tsv`` (the latter two also with ``.gz``), written whole or not at all:
-        ``smiles`` (as given), ``error`` (empty where there is none), and of each task ``TASK_mean`` and
-        ``TASK_std``, the mean over seeds and the standard deviation between them (empty for one seed).
-    smiles_column : str
-        The table's column of structures.
-    batch_size, device, progress
-        As for :meth:`Predictor.predict` and :func:`load_predictor`.
-
-    Raises
-    ------
-    InfoAlignError
-        If the predictor, the table or its column cannot be read, or the output cannot be written.
-    """
-    output = Path(output)
-    kind = format_by_ending(output)
-    if kind not in ("parquet", "csv", "tsv"):
-        raise EvaluationError(f"'{output}' must end in .parquet, .csv or .tsv, with or without .gz for text")
-    predictor = load_predictor(folder, device=device)
-    smiles = read_table(Path(table), text=[smiles_column])[smiles_column].tolist()
-    values, reasons = predictor.predict(smiles, batch_size, progress=progress)
-    columns = {"smiles": pd.Series(smiles, dtype=object), "error": pd.Series(reasons, dtype=object)}
-    mean = values.mean(axis=0)
-    spread = values.std(axis=0, ddof=1) if len(values) > 1 else np.full_like(mean, np.nan)
-    for place, task in enumerate(predictor.tasks):
-        columns[f"{task}_mean"] = pd.Series(mean[:, place])
-        columns[f"{task}_std"] = pd.Series(spread[:, place])
-    frame = pd.DataFrame(columns)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if kind == "parquet":
-        replace_file(output, lambda stream: frame.to_parquet(stream, index=False))
-    else:
-        text = frame.to_csv(None, sep="," if kind == "csv" else "\t", index=False).encode()
-        replace_file(
-            output, lambda stream: stream.write(gzip.compress(text) if output.suffix == ".gz" else text)
-        )
-    failed = sum(reason is not None for reason in reasons)
-    return PredictedTable(len(smiles), failed, len(predictor.tasks), int((~predictor.heads.trained).sum()))

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
 
 import infoalign_dgl
 from infoalign_dgl._folders import replace_text
@@ -16,7 +18,8 @@ from infoalign_dgl.errors import InfoAlignError
 from infoalign_dgl.evaluation._supervision import Targets
 from infoalign_dgl.evaluation.finetune import ENCODER_LR, _Network, _Task, train_predictor
 from infoalign_dgl.evaluation.heads import HeadConfig, train_heads
-from infoalign_dgl.evaluation.predictor import CONFIG, TENSORS, load_predictor, predict_table
+from infoalign_dgl.evaluation.prediction_table import predict_table
+from infoalign_dgl.evaluation.predictor import CONFIG, TENSORS, TRAIN, load_predictor
 from infoalign_dgl.evaluation.splits import Split
 from infoalign_dgl.evaluation.tasks import TaskSet
 from infoalign_dgl.models import InfoAlign, ModelConfig
@@ -79,7 +82,8 @@ def test_a_frozen_predictor_is_heads_on_standardized_embeddings(run, tmp_path, k
     np.testing.assert_allclose(predictor.calibration.values, values[:, SPLIT.test], rtol=1e-5, atol=1e-6)
 
     predictor.save(tmp_path / "model")
-    assert {path.name for path in (tmp_path / "model").iterdir()} == {CONFIG, TENSORS, "SHA256SUMS"}
+    names = {path.name for path in (tmp_path / "model").iterdir()}
+    assert names == {CONFIG, TENSORS, TRAIN, "SHA256SUMS"}
     loaded = load_predictor(tmp_path / "model", device="cpu")
     np.testing.assert_array_equal(loaded.predict(SMILES)[0], values)
     assert (loaded.tasks, loaded.seeds, loaded.about) == (predictor.tasks, predictor.seeds, predictor.about)
@@ -169,12 +173,14 @@ def test_a_table_is_predicted_row_for_row(run, tmp_path, ending):
     summary = predict_table(
         tmp_path / "model", tmp_path / "in.csv", output, smiles_column="structure", device="cpu"
     )
-    assert vars(summary) == {"rows": 5, "failed": 2, "tasks": 3, "untrained": 1}
+    assert vars(summary) == {"rows": 5, "failed": 2, "tasks": 3, "untrained": 1, "uncalibrated": 0}
     found = pd.read_parquet(output) if ending == "parquet" else pd.read_csv(output, sep=None, engine="python")
     assert list(found) == [
         "smiles",
         "error",
-        *(f"{t}_{what}" for t in ("n", "long", "none") for what in ("mean", "std")),
+        "nearest_smiles",
+        "nearest_similarity",
+        *(f"{t}_{what}" for t in ("n", "long", "none") for what in ("mean", "std", "latent_std", "set")),
     ]
     assert found["smiles"][[0, 1, 2, 4]].tolist() == [given[row] for row in (0, 1, 2, 4)]
     assert found["error"].notna().tolist() == [False, True, False, True, False]
@@ -184,6 +190,94 @@ def test_a_table_is_predicted_row_for_row(run, tmp_path, ending):
     assert found["n_mean"].isna().tolist() == [False, True, False, True, False]
     assert found["none_mean"].isna().all()
     assert found["n_mean"][2] == pytest.approx(found["n_mean"][4], rel=1e-4)  # a salt and its acid
+
+
+def predicted(run, tmp_path, kind="regression", protocol="frozen", smiles=SMILES, **settings):
+    """The predictor, and its table for some structures."""
+    representation = infoalign_dgl.load(run, device="cpu")
+    predictor = train_predictor(representation, make_tasks(kind), SPLIT, range(2), protocol, SHORT)
+    predictor.save(tmp_path / "model", overwrite=True)
+    pd.DataFrame({"smiles": smiles}).to_csv(tmp_path / "in.csv", index=False)
+    given = (tmp_path / "model", tmp_path / "in.csv", tmp_path / "out.parquet")
+    predict_table(*given, device="cpu", **settings)
+    return load_predictor(tmp_path / "model", device="cpu"), pd.read_parquet(tmp_path / "out.parquet")
+
+
+@pytest.mark.parametrize("protocol", ["frozen", "finetune"])
+def test_sigma_is_carried_to_predictions(run, tmp_path, protocol):
+    """Against draws of our own through the model and the heads' layers, one molecule at a time."""
+    predictor, found = predicted(run, tmp_path, protocol=protocol, smiles=SMILES[:3], draws=400)
+    packed, _ = standardized_graphs(SMILES[:3])
+    generator = torch.Generator().manual_seed(5)
+    variances = []
+    for place in range(2):
+        encoder = predictor.encoders[place if protocol == "finetune" else 0].model
+        weights = {name: each[place] for name, each in predictor.heads.weights.items()}
+        with torch.inference_mode():
+            latent = encoder.encode(packed.gather(np.arange(3)))
+            noise = torch.randn(4000, 1, latent.mu.shape[1], generator=generator)
+            mean, scale = torch.from_numpy(predictor.mean), torch.from_numpy(predictor.scale)
+            z = (latent.mu + latent.sigma * noise - mean) / scale
+            hidden = torch.nn.functional.gelu(z @ weights["expand"] + weights["shift"])
+            out = (hidden @ weights["output"] + weights["bias"])[..., 1]
+        variances.append((out * predictor.heads.scale[1]).var(dim=0).numpy())
+    want = np.sqrt(np.mean(variances, axis=0))
+    assert (want > 0).all()
+    np.testing.assert_allclose(found["long_latent_std"], want, rtol=0.15)
+    _, none = predicted(run, tmp_path, protocol=protocol, smiles=SMILES[:3], draws=0)
+    assert "long_latent_std" not in none
+
+
+def test_intervals_hold_the_rows_that_calibrate_them(run, tmp_path):
+    """Of m labels the ceil(0.8 (m + 1)) nearest to their prediction are inside: 17 of 20."""
+    _, found = predicted(run, tmp_path, confidence=0.8)
+    truth = make_tasks("regression").labels[SPLIT.test, 1]
+    low, high, mean = (found[f"long_{name}"].to_numpy()[SPLIT.test] for name in ("low", "high", "mean"))
+    inside = (low - 1e-4 <= truth) & (truth <= high + 1e-4)
+    assert inside.sum() == 17
+    errors = np.sort(np.abs(truth - mean))
+    np.testing.assert_allclose((high - low) / 2, errors[16], rtol=1e-3)
+    assert found["none_low"].isna().all()
+
+
+def test_sets_name_the_classes_that_are_not_ruled_out(run, tmp_path):
+    predictor, found = predicted(run, tmp_path, "binary", confidence=0.8)
+    stored = predictor.calibration
+    truth, values = stored.labels[:, 1], stored.values.mean(axis=0)[:, 1]
+    radius = np.sort(np.abs(truth - values))[16]
+    means = found["long_mean"].to_numpy()
+    clear = (np.abs(means - radius) > 1e-4) & (np.abs(1 - means - radius) > 1e-4)  # else rounding decides
+    names = {(True, True): "0 or 1", (True, False): "0", (False, True): "1", (False, False): "none"}
+    want = [names[bool(mean <= radius), bool(1 - mean <= radius)] for mean in means]
+    assert found["long_set"][clear].tolist() == [each for each, ok in zip(want, clear, strict=True) if ok]
+    assert found["none_set"].isna().all()
+    with pytest.raises(InfoAlignError, match="'draws' is 0 for none or at least 2"):
+        predict_table(tmp_path / "model", tmp_path / "in.csv", tmp_path / "out.csv", draws=1)
+
+
+def test_too_few_labels_calibrate_nothing_and_are_counted(run, tmp_path):
+    predicted(run, tmp_path)
+    given = (tmp_path / "model", tmp_path / "in.csv", tmp_path / "out.parquet")
+    summary = predict_table(*given, confidence=0.99, device="cpu")
+    assert (summary.uncalibrated, summary.untrained) == (2, 1)
+    assert pd.read_parquet(tmp_path / "out.parquet")["long_low"].isna().all()
+
+
+def test_the_nearest_molecule_of_the_training_is_rdkits(run, tmp_path):
+    smiles = ["CCCCCCCO", "[Na+].CC(=O)[O-]", "not one", "c1ccccc1N", SMILES[0]]
+    _, found = predicted(run, tmp_path, smiles=smiles)
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    train = [SMILES[row] for row in SPLIT.train]
+    known = [generator.GetFingerprint(Chem.MolFromSmiles(text)) for text in train]
+    for row, text in enumerate(["CCCCCCCO", "CC(=O)O", None, "c1ccccc1N", SMILES[0]]):
+        if text is None:
+            assert found["nearest_smiles"].isna()[row]
+            assert np.isnan(found["nearest_similarity"][row])
+            continue
+        query = generator.GetFingerprint(Chem.MolFromSmiles(text))
+        similar = DataStructs.BulkTanimotoSimilarity(query, known)
+        assert found["nearest_similarity"][row] == pytest.approx(max(similar))
+        assert found["nearest_smiles"][row] == train[int(np.argmax(similar))]
 
 
 def test_rows_that_cannot_be_read_are_left_out(run):
