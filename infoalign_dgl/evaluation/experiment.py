@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,21 +18,24 @@ from infoalign_dgl.evaluation.keys import MoleculeKeys
 from infoalign_dgl.evaluation.manifest import seen_molecules, write_manifest
 from infoalign_dgl.evaluation.methods import MODALITIES, STRUCTURE, THIS_RUN, Inputs, Method
 from infoalign_dgl.evaluation.metrics import bootstrap_scores, task_scores
+from infoalign_dgl.evaluation.nearest import nearest_molecules
 from infoalign_dgl.evaluation.predictions import Predictions
 from infoalign_dgl.evaluation.report import write_tables
 from infoalign_dgl.evaluation.schedule import Part, Schedule
 from infoalign_dgl.evaluation.splits import read_split, split_molecules, stereo_leakage
 from infoalign_dgl.evaluation.tables import MethodResult
 from infoalign_dgl.evaluation.tasks import read_task_set, trainable_tasks
+from infoalign_dgl.evaluation.uncertainty_table import judge_certainty
 from infoalign_dgl.representation import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from infoalign_dgl.evaluation.features import Features
     from infoalign_dgl.evaluation.splits import Leakage, Split
     from infoalign_dgl.evaluation.tasks import TaskSet
+    from infoalign_dgl.evaluation.uncertainty_table import Certainty
 
     Progress = Callable[[str, int, int], None]
 
@@ -86,6 +90,8 @@ class Judged:
         By modality: all methods on the test rows that have a profile.
     cells : dict of str to list of Path
         By method, the files of its predictions.
+    certainty : list of Certainty
+        Of the methods that were scored, where that was asked for.
     seen : dict of str to (int or None)
         By run, how many rows are molecules that it saw in pretraining; None where nobody can say.
     """
@@ -96,6 +102,7 @@ class Judged:
     results: list[MethodResult]
     measured: dict[str, list[MethodResult]] = field(default_factory=dict)
     cells: dict[str, list[Path]] = field(default_factory=dict)
+    certainty: list[Certainty] = field(default_factory=list)
     seen: dict[str, int | None] = field(default_factory=dict)
 
 
@@ -165,6 +172,9 @@ def evaluate(
     loaded = {name: load(path) for name, path in folders.items()}
     measured = None if profiles is None else ContextGraph.load(profiles)
     task_sets = read_task_sets(sources, smiles_column=smiles_column, columns=columns)
+    certainty = find_spec("mapie") is not None
+    if not certainty:
+        say("no table of certainty: mapie is not installed (pip install 'infoalign-dgl[evaluation]')")
     folder.mkdir(parents=True, exist_ok=True)
     for task_set in task_sets:
         _expect(schedule, task_set, plan, folder)
@@ -181,7 +191,7 @@ def evaluate(
         introduce(task_set, split, met, say)
         of_profiles = None if measured is None else keys.of(tautomer=measured.tautomer)
         inputs = Inputs(task_set, split, loaded, measured, files or {}, of_profiles)
-        judged = judge(inputs, plan, folder, progress=progress, schedule=schedule)
+        judged = judge(inputs, plan, folder, progress=progress, schedule=schedule, certainty=certainty)
         judged.seen.update(met)
         found.append(judged)
     write_tables(folder, found, plan.methods[0].name)
@@ -255,7 +265,13 @@ def make_split(task_set: TaskSet, plan: Plan) -> Split:
 
 
 def judge(
-    inputs: Inputs, plan: Plan, folder: Path, *, progress: Progress, schedule: Schedule | None = None
+    inputs: Inputs,
+    plan: Plan,
+    folder: Path,
+    *,
+    progress: Progress,
+    schedule: Schedule | None = None,
+    certainty: bool = False,
 ) -> Judged:
     """Train and judge all methods on one task set.
 
@@ -270,6 +286,8 @@ def judge(
         Called with (stage, done, total).
     schedule : Schedule, optional
         Is told what is done.
+    certainty : bool
+        Judge too how far the certainty of methods can be believed.
     """
     schedule = schedule or Schedule()
     task_set, split = inputs.task_set, inputs.split
@@ -297,7 +315,21 @@ def judge(
             judged.measured[modality] = [
                 _result(method, predicted[method.name], plan, judged, rows) for method in plan.methods
             ]
+    if certainty:
+        judged.certainty.extend(_certainty(inputs, plan, predicted))
     return judged
+
+
+def _certainty(inputs: Inputs, plan: Plan, predicted: Mapping[str, Predictions | str]) -> Iterator[Certainty]:
+    """Judge the certainty of all methods that have predictions."""
+    task_set, split = inputs.task_set, inputs.split
+    reasons = trainable_tasks(task_set.labels, task_set.kind, split)
+    bits = np.packbits(inputs.of(Method(STRUCTURE, "mlp")).values > 0, axis=1)
+    similarity = nearest_molecules(bits[split.test], bits[split.train]).similarity
+    for method in plan.methods:
+        found = predicted[method.name]
+        if not isinstance(found, str):
+            yield judge_certainty(method, found, task_set, split, similarity, reasons)
 
 
 def _check_coverage(features: Features) -> None:

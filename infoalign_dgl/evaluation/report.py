@@ -16,6 +16,7 @@ from infoalign_dgl.evaluation.tables import (
     summary_table,
     write_table,
 )
+from infoalign_dgl.evaluation.uncertainty_table import certainty_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,8 @@ def write_tables(folder: Path, judged: Sequence[Judged], method: str) -> list[Ta
             named[f"compared-{name}"] = comparison_table(one.results, method)
         for modality, measured in one.measured.items():
             named[f"measured-{modality}-{name}"] = summary_table(measured)
+        if one.certainty:
+            named[f"certainty-{name}"] = certainty_table(one.certainty)
         (folder / name).mkdir(parents=True, exist_ok=True)
         replace_text(folder / name / "per_task.csv", per_task_csv(one.results))
         replace_text(folder / name / "split.csv", _split_csv(one))
