@@ -178,7 +178,7 @@ def certainty_table(found: Sequence[Certainty]) -> Table:
     edges = ", ".join(f"{edge:.2f}" for edge in first.edges)
     notes = [
         "Of the mean over seeds. Sets and intervals are calibrated on the valid rows, by which MLPs chose "
-        "their epoch too, so that they hold a little less than they promise; means are over tasks with enough "
+        "their epoch too, so that they hold a little less than promised; means are over tasks with enough "
         "labels.",
         "Similarity is the largest Tanimoto similarity of a test row to a train row (Morgan bits, radius 2), "
         f"in quarters with the edges {edges}; scores are over the {first.tasks_by_similarity} tasks that can "
