@@ -98,11 +98,13 @@ class Schedule:
                 continue
             if name == self._running and of_running is not None:
                 seconds += of_running
-            elif part.work and not work:
+            elif not part.work:
+                continue
+            elif not work:
                 unknown += part.count
             elif name == self._running:
                 seconds += max(took / work * part.work - (self.clock() - self._since), 0.0)
-            elif part.work:
+            else:
                 seconds += took / work * part.work
         return seconds, unknown
 

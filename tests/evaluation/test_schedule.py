@@ -81,3 +81,10 @@ def test_what_is_likely_there_takes_no_time_until_it_turns_out_not_to_be(clock):
     schedule.begin("c rf", work=70)
     assert schedule.seconds_left() == (60, 1)
     assert schedule.seconds_left(of_running=5.0) == (65, 0)
+
+
+def test_a_part_without_work_takes_no_time(clock):
+    schedule = planned(clock)
+    schedule.begin("a rf", work=0)
+    clock.now += 1
+    assert schedule.seconds_left() == (0, 20)
