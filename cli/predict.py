@@ -71,7 +71,7 @@ def command(
         confidence=confidence,
         batch_size=batch_size,
         device=device,
-        progress=lambda done, total: shown("molecules encoded", done, total),
+        progress=lambda done, total: shown("molecules predicted", done, total),
     )
     shown.close()
     if as_json:

@@ -161,8 +161,6 @@ class Representation:
         packed: PackedMolecules,
         rows: np.ndarray,
         batch_size: int = BATCH_SIZE,
-        *,
-        progress: Callable[[int, int], None] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Give mean and standard deviation of the latents of molecules that were featurized before.
 
@@ -174,7 +172,7 @@ class Representation:
             Shape (m, D), float32.
         """
         mu, sigma = (np.empty((len(rows), self.dim), np.float32) for _ in range(2))
-        for part, latent in self._encoded(packed, rows, batch_size, progress):
+        for part, latent in self._encoded(packed, rows, batch_size):
             mu[part], sigma[part] = latent.mu.cpu().numpy(), latent.sigma.cpu().numpy()
         return mu, sigma
 
@@ -183,7 +181,7 @@ class Representation:
         packed: PackedMolecules,
         rows: np.ndarray,
         batch_size: int,
-        progress: Callable[[int, int], None] | None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Iterator[tuple[slice, Latent]]:
         """Encode some molecules after others."""
         device = next(self.model.parameters()).device

@@ -116,8 +116,8 @@ def train_predictor(
         "encoder": representation.checkpoint.name,
     }
     empty = Calibration(np.zeros((0, 0)), np.zeros((0, 0, 0), np.float32))
-    learned = [str(task_set.smiles[row]).strip() for row in split.train[usable[split.train]]]
-    train = TrainMolecules(learned, packed_morgan(learned))
+    learned = [str(task_set.smiles[row]) for row in split.train[usable[split.train]]]
+    train = TrainMolecules([" ".join(text.split()) for text in learned], packed_morgan(learned))
     predictor = Predictor(
         encoders, mean, scale, heads, list(task_set.tasks), list(seeds), about, train, calibration=empty
     )

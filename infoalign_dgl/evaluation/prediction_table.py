@@ -13,8 +13,9 @@ import pandas as pd
 from infoalign_dgl._folders import replace_file
 from infoalign_dgl.errors import EvaluationError
 from infoalign_dgl.evaluation.nearest import nearest_molecules, packed_morgan
+from infoalign_dgl.evaluation.predictions import Predictions
 from infoalign_dgl.evaluation.predictor import Predictor, load_predictor
-from infoalign_dgl.evaluation.uncertainty import Conformal, conformalize
+from infoalign_dgl.evaluation.uncertainty import Conformal, conformalize, ensemble
 from infoalign_dgl.molecules import standardized_graphs
 from infoalign_dgl.representation import BATCH_SIZE
 from infoalign_dgl.sources.tables import format_by_ending, read_table
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 DRAWS, CONFIDENCE = 30, 0.9
+_ROWS = 256  # predicted at a time: all seeds and tasks of a large table at once would not fit in memory
 _SETS = np.array(["none", "0", "1", "0 or 1"], object)
 
 
@@ -79,7 +81,7 @@ def predict_table(
 
         - ``TASK_mean`` and ``TASK_std``: the mean over seeds (of probabilities of class 1, or values) and the
           standard deviation between them, empty for one seed;
-        - ``TASK_latent_std``: the standard deviation that the encoder's own sigma leaves in a prediction,
+        - ``TASK_std_latent``: the standard deviation that the encoder's own sigma leaves in a prediction,
           the root of its mean square over seeds; not there without ``draws``;
         - ``TASK_low`` and ``TASK_high`` (regression), the ends of an interval, or ``TASK_set`` (binary), the
           classes ``0``, ``1``, ``0 or 1``, or ``none``, that hold the truth with ``confidence`` where
@@ -90,8 +92,10 @@ def predict_table(
         Of each molecule's latent, 0 or at least 2.
     confidence : float
         Between 0 and 1.
-    batch_size, device, progress
+    batch_size, device
         As for :meth:`Predictor.predict` and :func:`load_predictor`.
+    progress : callable, optional
+        Called with (molecules predicted, all that can be read).
 
     Raises
     ------
@@ -107,7 +111,8 @@ def predict_table(
         raise EvaluationError(f"'draws' is 0 for none or at least 2 for a standard deviation, not {draws}")
     predictor = load_predictor(folder, device=device)
     stored = predictor.calibration
-    conformal = conformalize(stored.labels, stored.values.mean(axis=0), predictor.heads.kind, confidence)
+    tested = ensemble(Predictions(stored.values)).mean
+    conformal = conformalize(stored.labels, tested, predictor.heads.kind, confidence)
     smiles = read_table(Path(table), text=[smiles_column])[smiles_column].tolist()
     frame, failed = _predicted(predictor, conformal, smiles, draws, batch_size, progress)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -135,12 +140,19 @@ def _predicted(
     first = predictor.encoders[0]
     packed, reasons = standardized_graphs(list(smiles), tautomer=first.tautomer, helpers=first.helpers)
     rows = np.array([row for row, reason in enumerate(reasons) if reason is None], np.int64)
-    latents = predictor.latents(packed, rows, batch_size, progress=progress)
-    values = predictor.predict_latents([mu for mu, _ in latents])
-    found = {"mean": values.mean(axis=0)}
-    found["std"] = values.std(axis=0, ddof=1) if len(values) > 1 else np.full_like(found["mean"], np.nan)
-    if draws:
-        found["latent_std"] = predictor.latent_std(latents, draws)
+    # No name ends in "_" and another name, or tasks "x" and "x_latent" could share a column.
+    names = ["mean", "std", "std_latent"] if draws else ["mean", "std"]
+    found = {name: np.full((len(rows), len(predictor.tasks)), np.nan) for name in names}
+    step = max(_ROWS, batch_size)
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        latents = predictor.latents(packed, rows[part], batch_size)
+        together = ensemble(Predictions(predictor.predict_latents([mu for mu, _ in latents])))
+        found["mean"][part], found["std"][part] = together.mean, together.between
+        if draws:
+            found["std_latent"][part] = predictor.latent_std(latents, draws)
+        if progress is not None:
+            progress(min(start + step, len(rows)), len(rows))
     if conformal.kind == "regression":
         found["low"], found["high"] = conformal.intervals(found["mean"])
     else:

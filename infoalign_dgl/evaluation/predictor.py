@@ -67,7 +67,7 @@ class TrainMolecules:
     Attributes
     ----------
     smiles : list of str
-        m structures as the task set gives them.
+        m structures as the task set gives them, but each in one line: a name behind one may have more.
     bits : np.ndarray
         (m, 256) uint8, see :func:`~infoalign_dgl.evaluation.nearest.packed_morgan`.
     """
@@ -165,11 +165,9 @@ class Predictor:
         packed: PackedMolecules,
         rows: np.ndarray,
         batch_size: int = BATCH_SIZE,
-        *,
-        progress: Callable[[int, int], None] | None = None,
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Give mu and sigma of molecules that were featurized before, (m, d) float32, by each encoder."""
-        return [encoder.latents(packed, rows, batch_size, progress=progress) for encoder in self.encoders]
+        return [encoder.latents(packed, rows, batch_size) for encoder in self.encoders]
 
     def predict_latents(self, latents: Sequence[np.ndarray]) -> np.ndarray:
         """Predict from latents, (m, d) of each encoder: (S, m, T) float32."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+from scipy.stats import beta, norm
 
 from infoalign_dgl.cli.main import cli
 from infoalign_dgl.errors import InfoAlignError
+from infoalign_dgl.evaluation.predictor import Calibration, load_predictor
 from infoalign_dgl.models import InfoAlign, ModelConfig
+from infoalign_dgl.molecules import standardized_graphs
 from infoalign_dgl.training import PretrainConfig
 from infoalign_dgl.training.checkpoint import Progress, save_checkpoint
 from infoalign_dgl.training.run_folder import RunConfig, write_config
@@ -85,3 +89,53 @@ def test_finetune_then_predict(files, protocol):
     assert found["smiles"].tolist() == SMILES
     assert found["active_mean"].between(0, 1).all()
     assert found["active_std"].isna().all()  # one seed
+
+
+def test_predict_says_how_sure_it_is(files):
+    """Against closed forms, of a predictor whose heads are linear and whose errors are normal."""
+    table = pd.read_csv(files / "tasks.csv").drop(columns="empty")
+    table["active"] = [text.count("C") / 7 for text in SMILES]
+    table["few"] = np.where(np.arange(len(SMILES)) < 30, table["active"], np.nan)
+    table.to_csv(files / "tasks.csv", index=False)
+    shared = ["--task", files / "tasks.csv", "--split", files / "split.csv", "--seeds", 1, "--device", "cpu"]
+    call("finetune", files / "run", *shared, "-o", files / "trained")
+    trained = load_predictor(files / "trained", device="cpu")
+    rng = np.random.default_rng(0)
+    slope = rng.standard_normal(12).astype(np.float32) * 0.3
+    weights = {name: torch.zeros_like(each) for name, each in trained.heads.weights.items()}
+    weights["expand"][0, :, 0] = torch.from_numpy(slope)
+    weights["shift"][0, 0, 0] = 50.0  # there GELU is the identity
+    weights["output"][0, 0, :] = 1.0
+    weights["bias"] -= 50.0
+    errors = rng.normal(0, 3, (999, 2))
+    errors[15:, 1] = np.nan
+    calibration = Calibration(errors, np.zeros((1, 999, 2), np.float32))
+    linear = replace(trained, heads=replace(trained.heads, weights=weights), calibration=calibration)
+    linear.save(files / "linear")
+
+    given = ["predict", files / "linear", files / "tasks.csv", "-o", files / "out.csv", "--device", "cpu"]
+    said = call(*given, "--draws", 2000, "--confidence", 0.95)
+    assert "1 tasks have too few labels in the test rows of finetune for a confidence of 95%" in said
+    found = pd.read_csv(files / "out.csv")
+    packed, _ = standardized_graphs(SMILES)
+    mu, sigma = trained.encoders[0].latents(packed, np.arange(len(SMILES)))
+    unit = trained.heads.scale[0]
+    mean = trained.heads.mean[0] + unit * ((mu - trained.mean) / trained.scale) @ slope
+    np.testing.assert_allclose(found["active_mean"], mean, rtol=1e-3, atol=1e-3)
+    carried = unit * np.linalg.norm(slope * sigma / trained.scale, axis=1)
+    np.testing.assert_allclose(found["active_std_latent"], carried, rtol=5 / np.sqrt(2 * 2000))
+    # The share of new labels that an interval holds is Beta(950, 50) over draws of the 999 that calibrate it.
+    radius = (found["active_high"] - found["active_low"]).to_numpy() / 2
+    np.testing.assert_allclose(radius, radius[0], rtol=1e-5)
+    held = 2 * norm.cdf(radius[0] / 3) - 1
+    assert abs(held - 0.95) < 4 * beta(950, 50).std()
+    assert found["few_low"].isna().all()
+    assert found["few_std_latent"].notna().all()
+
+    told = json.loads(call(*given, "--draws", 0, "--json"))  # 15 labels are enough for 90 %
+    assert told == {"rows": 42, "failed": 0, "tasks": 2, "untrained": 0, "uncalibrated": 0}
+    found = pd.read_csv(files / "out.csv")
+    assert "active_std_latent" not in found
+    assert found["few_low"].notna().all()
+    train = found["nearest_similarity"] == 1
+    assert train[pd.read_csv(files / "split.csv")["split"] == "train"].all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from rdkit.Chem import rdFingerprintGenerator
 import infoalign_dgl
 from infoalign_dgl._folders import replace_text
 from infoalign_dgl.errors import InfoAlignError
+from infoalign_dgl.evaluation import prediction_table
 from infoalign_dgl.evaluation._supervision import Targets
 from infoalign_dgl.evaluation.finetune import ENCODER_LR, _Network, _Task, train_predictor
 from infoalign_dgl.evaluation.heads import HeadConfig, train_heads
@@ -180,7 +182,7 @@ def test_a_table_is_predicted_row_for_row(run, tmp_path, ending):
         "error",
         "nearest_smiles",
         "nearest_similarity",
-        *(f"{t}_{what}" for t in ("n", "long", "none") for what in ("mean", "std", "latent_std", "set")),
+        *(f"{t}_{what}" for t in ("n", "long", "none") for what in ("mean", "std", "std_latent", "set")),
     ]
     assert found["smiles"][[0, 1, 2, 4]].tolist() == [given[row] for row in (0, 1, 2, 4)]
     assert found["error"].notna().tolist() == [False, True, False, True, False]
@@ -223,9 +225,9 @@ def test_sigma_is_carried_to_predictions(run, tmp_path, protocol):
         variances.append((out * predictor.heads.scale[1]).var(dim=0).numpy())
     want = np.sqrt(np.mean(variances, axis=0))
     assert (want > 0).all()
-    np.testing.assert_allclose(found["long_latent_std"], want, rtol=0.15)
+    np.testing.assert_allclose(found["long_std_latent"], want, rtol=0.15)
     _, none = predicted(run, tmp_path, protocol=protocol, smiles=SMILES[:3], draws=0)
-    assert "long_latent_std" not in none
+    assert "long_std_latent" not in none
 
 
 def test_intervals_hold_the_rows_that_calibrate_them(run, tmp_path):
@@ -278,6 +280,43 @@ def test_the_nearest_molecule_of_the_training_is_rdkits(run, tmp_path):
         similar = DataStructs.BulkTanimotoSimilarity(query, known)
         assert found["nearest_similarity"][row] == pytest.approx(max(similar))
         assert found["nearest_smiles"][row] == train[int(np.argmax(similar))]
+
+
+def test_no_task_name_hides_another_tasks_column(run, tmp_path):
+    """Whatever two tasks are called, a name and a figure give a column that no other pair gives."""
+    figures = ["mean", "std", "std_latent", "low", "high"]
+    names = ["x", *(f"x_{figure}" for figure in [*figures, "latent", "set"])]
+    tasks = make_tasks("regression")
+    labels = tasks.labels[:, np.ones(len(names), int)] + np.arange(len(names))
+    representation = infoalign_dgl.load(run, device="cpu")
+    many = replace(tasks, tasks=names, labels=labels)
+    train_predictor(representation, many, SPLIT, range(2), config=SHORT).save(tmp_path / "model")
+    pd.DataFrame({"smiles": SMILES[:3]}).to_csv(tmp_path / "in.csv", index=False)
+    predict_table(tmp_path / "model", tmp_path / "in.csv", tmp_path / "out.parquet", device="cpu")
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    assert list(found)[4:] == [f"{name}_{figure}" for name in names for figure in figures]
+
+
+def test_a_train_structure_may_have_a_name_of_several_lines(run, tmp_path):
+    named = [f"{text} a\nname\u2028of lines" if row % 3 == 0 else text for row, text in enumerate(SMILES)]
+    representation = infoalign_dgl.load(run, device="cpu")
+    predictor = train_predictor(representation, make_tasks(smiles=named), SPLIT, [0], config=SHORT)
+    predictor.save(tmp_path / "model")
+    loaded = load_predictor(tmp_path / "model", device="cpu")
+    assert loaded.train.smiles == predictor.train.smiles
+    assert [text.split()[0] for text in loaded.train.smiles] == [SMILES[row] for row in SPLIT.train]
+
+
+@pytest.mark.parametrize("protocol", ["frozen", "finetune"])
+def test_a_table_is_predicted_in_parts_and_told_of(run, tmp_path, monkeypatch, protocol):
+    _, whole = predicted(run, tmp_path, protocol=protocol)
+    monkeypatch.setattr(prediction_table, "_ROWS", 13)
+    told = []
+    _, found = predicted(
+        run, tmp_path, protocol=protocol, batch_size=5, progress=lambda *count: told.append(count)
+    )
+    assert told == [(min(done, 80), 80) for done in range(13, 93, 13)]
+    pd.testing.assert_frame_equal(found, whole, rtol=1e-4, atol=1e-5)
 
 
 def test_rows_that_cannot_be_read_are_left_out(run):
