@@ -91,7 +91,7 @@ class Judged:
     cells : dict of str to list of Path
         By method, the files of its predictions.
     certainty : list of Certainty
-        Of the methods that were scored, where that was asked for.
+        Of all methods, where that was asked for.
     seen : dict of str to (int or None)
         By run, how many rows are molecules that it saw in pretraining; None where nobody can say.
     """
@@ -321,15 +321,16 @@ def judge(
 
 
 def _certainty(inputs: Inputs, plan: Plan, predicted: Mapping[str, Predictions | str]) -> Iterator[Certainty]:
-    """Judge the certainty of all methods that have predictions."""
+    """Judge the certainty of all methods; one without predictions has no figures."""
     task_set, split = inputs.task_set, inputs.split
     reasons = trainable_tasks(task_set.labels, task_set.kind, split)
     bits = np.packbits(inputs.of(Method(STRUCTURE, "mlp")).values > 0, axis=1)
     similarity = nearest_molecules(bits[split.test], bits[split.train]).similarity
+    nothing = Predictions(np.full((1, *task_set.labels.shape), np.nan, np.float32))
     for method in plan.methods:
         found = predicted[method.name]
-        if not isinstance(found, str):
-            yield judge_certainty(method, found, task_set, split, similarity, reasons)
+        given = nothing if isinstance(found, str) else found
+        yield judge_certainty(method, given, task_set, split, similarity, reasons)
 
 
 def _check_coverage(features: Features) -> None:

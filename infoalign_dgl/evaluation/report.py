@@ -52,6 +52,9 @@ def write_tables(folder: Path, judged: Sequence[Judged], method: str) -> list[Ta
     if "binary" in kinds.values():
         named["average-precision"] = summary_table(results, metric="average_precision")
         named["shares"] = shares_table(results)
+    certainty = [each for one in judged for each in one.certainty]
+    if certainty:
+        named["uncertainty"] = certainty_table(certainty)
     for one in judged:
         name = one.task_set.name
         if kinds[name] == "regression":
@@ -60,8 +63,6 @@ def write_tables(folder: Path, judged: Sequence[Judged], method: str) -> list[Ta
             named[f"compared-{name}"] = comparison_table(one.results, method)
         for modality, measured in one.measured.items():
             named[f"measured-{modality}-{name}"] = summary_table(measured)
-        if one.certainty:
-            named[f"certainty-{name}"] = certainty_table(one.certainty)
         (folder / name).mkdir(parents=True, exist_ok=True)
         replace_text(folder / name / "per_task.csv", per_task_csv(one.results))
         replace_text(folder / name / "split.csv", _split_csv(one))

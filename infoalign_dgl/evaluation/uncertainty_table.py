@@ -1,4 +1,4 @@
-"""How far the certainty of methods can be believed on a task set's test rows."""
+"""How far the certainty of methods can be believed on the test rows of task sets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from infoalign_dgl.evaluation._render import Cell, Table
 from infoalign_dgl.evaluation.metrics import task_scores
 from infoalign_dgl.evaluation.tables import label, number
-from infoalign_dgl.evaluation.uncertainty import calibration_error, conformal_scores, conformalize
+from infoalign_dgl.evaluation.uncertainty import calibration_error, conformal_scores, conformalize, ensemble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.9
 _QUARTERS = 4
+_SIZES = {"binary": "classes in a set", "regression": "width / sd"}
+_MEASURES = {"binary": "ROC-AUC", "regression": "MAE"}
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def judge_certainty(
         T; why a task could not be trained.
     """
     labels, kind = task_set.labels, task_set.kind
-    mean = predictions.values.mean(axis=0)
+    mean = ensemble(predictions).mean
     valid, test = split.valid, split.test
     conformal = conformalize(labels[valid], mean[valid], kind, CONFIDENCE)
     held = conformal_scores(conformal, labels[test], mean[test])
@@ -153,39 +155,50 @@ def _mean(values: np.ndarray) -> float:
 
 
 def certainty_table(found: Sequence[Certainty]) -> Table:
-    """Make the table of one task set: calibration, conformal sets or intervals, and scores by similarity.
+    """Make the table of calibration, conformal sets or intervals, and scores by similarity.
 
     Parameters
     ----------
     found : sequence of Certainty
-        Of one task set, at least one.
+        Of any task sets and methods, at least one.
 
     Returns
     -------
     Table
+        Rows by task set, and within it by the methods' groups.
     """
-    first = found[0]
-    binary = first.kind == "binary"
-    names = ["calibration error", "by chance"] if binary else []
-    names += ["coverage of 90 %", "classes in a set" if binary else "width / sd"]
-    names += [f"{'ROC-AUC' if binary else 'MAE'} {part}" for part in ("least similar", "2nd", "3rd", "most")]
+    kinds = sorted({one.kind for one in found})
+    sets = list(dict.fromkeys(one.task_set for one in found))
+    names = ["calibration error", "by chance"] if "binary" in kinds else []
+    names += ["coverage of 90 %", " or ".join(_SIZES[kind] for kind in kinds)]
+    measure = " or ".join(_MEASURES[kind] for kind in kinds)
+    names += [f"{measure} {part}" for part in ("least similar", "2nd", "3rd", "most")]
     groups: dict[str, list[list[Cell]]] = {}
     for one in found:
-        texts = [_text(one.calibration), _text(one.by_chance)] if binary else []
-        texts += [_text(one.coverage), _text(one.size)]
-        texts += [_text(score) for score in one.by_similarity]
-        groups.setdefault(one.group, []).append([Cell(one.method), *map(Cell, texts)])
-    edges = ", ".join(f"{edge:.2f}" for edge in first.edges)
+        numbers = [one.calibration, one.by_chance] if "binary" in kinds else []
+        numbers += [one.coverage, one.size, *one.by_similarity.tolist()]
+        heading = f"{label(one.task_set)}: {one.group}" if len(sets) > 1 else one.group
+        groups.setdefault(heading, []).append([Cell(one.method), *(Cell(_text(each)) for each in numbers)])
     notes = [
-        "Of the mean over seeds. Sets and intervals are calibrated on the valid rows, by which MLPs chose "
-        "their epoch too, so that they hold a little less than promised; means are over tasks with enough "
-        "labels.",
+        "Of the mean over seeds, and scores the mean of theirs. Sets and intervals are calibrated on the "
+        "valid rows, by which MLPs chose their epoch too, so that they hold a little less than they promise; "
+        "means are over tasks with enough labels.",
         "Similarity is the largest Tanimoto similarity of a test row to a train row (Morgan bits, radius 2), "
-        f"in quarters with the edges {edges}; scores are over the {first.tasks_by_similarity} tasks that can "
-        "be scored in all four.",
+        "in quarters of the test rows; scores are over the tasks that can be scored in all four.",
+        *(_quarters([one for one in found if one.task_set == name]) for name in sets),
     ]
-    title = f"How far certainty can be believed, {label(first.task_set)}"
+    title = "How far certainty can be believed"
+    if len(sets) == 1:
+        title += f", {label(sets[0])}"
     return Table(title, ["Method", *names], list(groups.items()), [_record(one) for one in found], notes)
+
+
+def _quarters(found: Sequence[Certainty]) -> str:
+    """Say where the quarters of a task set begin, and how many tasks are scored in all of them."""
+    counts = sorted({one.tasks_by_similarity for one in found} - {0}) or [0]
+    tasks = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    edges = ", ".join(f"{edge:.2f}" for edge in found[0].edges)
+    return f"{label(found[0].task_set)}: edges at a similarity of {edges}; scores over {tasks} tasks."
 
 
 def _text(value: float) -> str:

@@ -14,11 +14,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
 from safetensors.torch import load_file
+from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 
 from infoalign_dgl.cli.main import cli
 from infoalign_dgl.context import build_from_rows
 from infoalign_dgl.errors import InfoAlignError
+from infoalign_dgl.evaluation.cells import read_cell
 from infoalign_dgl.sources.simulate import simulate
 from infoalign_dgl.sources.simulated import simulation_rows
 from infoalign_dgl.training import PretrainConfig, pretrain
@@ -224,3 +229,66 @@ def test_a_graph_that_moved_is_found_where_it_is_said_to_be_and_no_other(made, k
     control = made / "out/controls/permuted"
     itself = call(words(made, tmp_path / "new", "--controls", run=control))
     assert "is itself the control 'permuted'" in itself.stderr
+
+
+def stored_predictions(folder, rows, tasks):
+    """Of all seeds, (S, rows, tasks), NaN in train rows."""
+    cells = [read_cell(path) for path in sorted(folder.glob("seed-*.npz"))]
+    values = np.full((len(cells), rows, tasks), np.nan)
+    for place, cell in enumerate(cells):
+        values[place, cell.rows] = cell.values
+    return values
+
+
+def figures_of(labels, seeds, valid, test, quarter):
+    """Coverage, classes per set, calibration error, and ROC-AUC by quarter of the test rows, of one task."""
+    valid, known = valid[~np.isnan(labels[valid])], ~np.isnan(labels[test])
+    mean = seeds.mean(axis=0)
+    rank = int(np.ceil(0.9 * (len(valid) + 1)))
+    radius = np.sort(np.abs(labels[valid] - mean[valid]))[rank - 1] + 1e-9
+    rows, quarter = test[known], quarter[known]
+    y, p = labels[rows], mean[rows]
+    classes = (p <= radius).astype(int) + (1 - p <= radius)
+    bins = np.floor((rankdata(p) - 0.5) / len(p) * 10)
+    error = sum(abs((y - p)[bins == each].sum()) for each in np.unique(bins)) / len(p)
+    scores = [
+        np.mean([roc_auc_score(y[quarter == each], seed[rows][quarter == each]) for seed in seeds])
+        for each in range(4)
+    ]
+    return [(np.abs(y - p) <= radius).mean(), classes.mean(), error, *scores]
+
+
+def test_the_table_of_uncertainty_is_that_of_the_stored_predictions(made, tmp_path):
+    """Every figure once more from the files of the results, by order statistics, RDKit and scikit-learn."""
+    smiles = simulate(500).molecules["smiles"]
+    rng = np.random.default_rng(0)
+    labels = np.array([["c1" in text, "N" in text] for text in smiles], float)
+    labels = np.where(rng.random(labels.shape) < 0.2, 1 - labels, labels)
+    labels[rng.random(labels.shape) < 0.1] = np.nan
+    table = pd.DataFrame({"smiles": smiles, "ring": labels[:, 0], "nitrogen": labels[:, 1]})
+    table.to_csv(tmp_path / "toy.csv", index=False)
+    given = ["evaluate", made / "run", "--task", tmp_path / "toy.csv", "--split", "random", "--seeds", 2]
+    for method in ("infoalign-mlp", "morgan-rf", "morphology-rf"):
+        given += ["--method", method]
+    done = call([*map(str, given), "-o", str(tmp_path / "out")])
+    assert done.code == 0, done.stderr
+    assert len(list((tmp_path / "out/tables").glob("uncertainty.*"))) == 3
+    found = pd.read_csv(tmp_path / "out/tables/uncertainty.csv").set_index("method")
+
+    part = pd.read_csv(tmp_path / "out/toy/split.csv")["split"].to_numpy()
+    train, valid, test = (np.flatnonzero(part == name) for name in ("train", "valid", "test"))
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    bits = [generator.GetFingerprint(Chem.MolFromSmiles(text)) for text in smiles]
+    known = [bits[row] for row in train]
+    similar = np.array([max(DataStructs.BulkTanimotoSimilarity(bits[row], known)) for row in test])
+    edges = np.quantile(similar, [0.25, 0.5, 0.75])
+    quarter = (similar[:, None] > edges).sum(axis=1)
+    names = ["coverage", "size", "calibration_error", *(f"score_quarter_{place}" for place in range(1, 5))]
+    for method in ("infoalign-mlp", "morgan-rf"):
+        seeds = stored_predictions(tmp_path / "out/toy" / method, *labels.shape)
+        want = [figures_of(labels[:, t], seeds[..., t], valid, test, quarter) for t in range(2)]
+        np.testing.assert_allclose(found.loc[method, names].astype(float), np.mean(want, axis=0), rtol=1e-6)
+        assert found.loc[method, "tasks_by_similarity"] == 2
+    for place, edge in enumerate(edges, 1):
+        assert found[f"similarity_edge_{place}"].to_list() == pytest.approx([edge] * 3)
+    assert found.loc["morphology-rf", names].isna().all()  # no profiles were given

@@ -140,8 +140,8 @@ def test_profiles_fall_back_to_structure_and_are_judged_alone_too(run, task, pro
     labels = pd.read_csv(task)["oxygen"]
     assert alone["morgan-rf"].scores.labelled[0] == sum(not np.isnan(labels[row]) for row in measured)
     assert (tmp_path / "out/tables/measured-morphology-toy.md").is_file()
-    certainty = pd.read_csv(tmp_path / "out/tables/certainty-toy.csv")
-    assert set(certainty["method"]) == set(alone)
+    certainty = pd.read_csv(tmp_path / "out/tables/uncertainty.csv").set_index("method")
+    assert set(certainty.index) == set(alone)
     without, _, _ = compare(run, task, tmp_path / "none", names=["morphology-rf", "morgan-rf"])
     assert without.results[0].scores is None
     assert "no measured profiles were given" in without.results[0].note

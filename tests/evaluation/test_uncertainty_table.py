@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,3 +101,28 @@ def test_tables_hold_the_numbers_and_say_what_there_is_not(binary):
     assert lines[1]["score_quarter_1"] == ""
     assert "| expression-gp |" in table.to_markdown()
     assert table.to_markdown().count("N.A.") == 4
+
+
+def test_sets_of_both_kinds_stand_in_one_table(binary):
+    values, labels, similarity = binary
+    rng = np.random.default_rng(2)
+    numbers = rng.standard_normal((ROWS, 2))
+    predicted = numbers + 0.1 * rng.standard_normal(numbers.shape)
+    first = judged(values, labels, "binary", similarity)
+    second = replace(judged(predicted[None], numbers, "regression", similarity), task_set="chembl2k")
+    lost = replace(first, method="lost", tasks_by_similarity=0, by_similarity=np.full(4, np.nan))
+    fewer = replace(first, method="fewer", tasks_by_similarity=1)
+    table = certainty_table([first, lost, fewer, second])
+    assert table.header[3:6] == [
+        "coverage of 90 %",
+        "classes in a set or width / sd",
+        "ROC-AUC or MAE least similar",
+    ]
+    assert [(group, len(rows)) for group, rows in table.groups] == [
+        ("toy: Morgan fingerprints", 3),
+        ("ChEMBL2K: Morgan fingerprints", 1),
+    ]
+    assert {len(row) for _, rows in table.groups for row in rows} == {len(table.header)}
+    edges = ", ".join(f"{edge:.2f}" for edge in first.edges)
+    assert table.notes[2] == f"toy: edges at a similarity of {edges}; scores over 1 to 2 tasks."
+    assert table.notes[3].endswith("scores over 1 tasks.")
