@@ -149,6 +149,7 @@ setup(
     package_data={
         "infoalign_dgl.sources": ["registry.toml"],
         "infoalign_dgl.evaluation": ["paper_results.toml"],
+        "infoalign_dgl.plots.pages": ["assets/*", "templates/*.html"],
     },
     ext_modules=[Extension("infoalign_dgl._native", _sources(), language="c++", optional=True)],
     cmdclass={"build_ext": BuildNative},
