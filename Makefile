@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 # A test that hangs shows what each of its threads is doing, and ends (seconds).
 LIMIT := -o faulthandler_timeout=240 --timeout 300 --timeout-method thread
 
-.PHONY: demo test test-slow install lint types test-cpp test-python test-dgl2 clean
+.PHONY: demo docs test test-slow install install-browser lint types test-cpp test-python test-dgl2 clean
 
 demo: $(VENV)/.installed
 	$(BIN)/infoalign-dgl demo -o build/demo --overwrite
@@ -22,6 +22,10 @@ test-slow: test
 	$(PYTEST) -m slow
 
 install: $(VENV)/.installed
+
+# The browser that tests open pages in: Debian's package, where there is none yet.
+install-browser:
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(NATIVE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -46,3 +49,72 @@ def web():
     served, end = module.start()
     yield served
     end()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The system's Chromium, driven by Playwright; tests are skipped where there is none."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium: install Debian's package chromium (`make install-browser`)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        # As root, in a container: no sandbox of its own, and no /dev/shm that may be tiny.
+        opened = driver.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        yield opened
+        opened.close()
+
+
+@dataclass
+class Opened:
+    """A page in a browser, and what went wrong in it."""
+
+    page: Any
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def open_page(browser):
+    """A function that opens a file in the browser: ``open_page(path, width=1280, height=900, dark=False)``.
+
+    What it returns counts console errors and warnings, uncaught exceptions, and requests for anything but the
+    file itself; the test ends with an error if there were any.
+    """
+    contexts, opened = [], []
+
+    def open_one(path, *, width=1280, height=900, dark=False):
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        )
+        contexts.append(context)
+        shown = Opened(context.new_page())
+        url = Path(path).resolve().as_uri()
+        shown.page.on("console", lambda m: m.type in {"error", "warning"} and shown.errors.append(m.text))
+        shown.page.on("pageerror", lambda error: shown.errors.append(str(error)))
+
+        def note(request):
+            if request.url.split("#")[0] != url and not request.url.startswith(("data:", "blob:")):
+                shown.requests.append(request.url)
+
+        shown.page.on("request", note)
+        shown.page.goto(url)
+        opened.append(shown)
+        return shown
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert [one.errors for one in opened if one.errors] == []
+    assert [one.requests for one in opened if one.requests] == []
+
+
+@pytest.fixture(scope="session")
+def screenshots():
+    """The folder under ``build/`` that screenshots are saved in, for people to look at."""
+    folder = Path(__file__).resolve().parents[1] / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
