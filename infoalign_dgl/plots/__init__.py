@@ -1,23 +1,35 @@
-"""Figures: each function draws on matplotlib axes and returns them. Nothing else imports this package."""
+"""Figures, drawn on matplotlib axes that are returned, and pages around them. Nothing else imports it.
 
-from infoalign_dgl.plots.comparison import draw_comparison
-from infoalign_dgl.plots.evaluation import draw_best_shares, draw_task_comparison, draw_task_scores
-from infoalign_dgl.plots.figures import save_figure
-from infoalign_dgl.plots.latent import draw_latent_map
-from infoalign_dgl.plots.losses import draw_losses
-from infoalign_dgl.plots.metagraph import draw_metagraph
-from infoalign_dgl.plots.retrieval import draw_rank_distribution
-from infoalign_dgl.plots.sweep import draw_setting
+The names below are imported on first use: one figure does not need what all figures need.
+"""
 
-__all__ = [
-    "draw_best_shares",
-    "draw_comparison",
-    "draw_latent_map",
-    "draw_losses",
-    "draw_metagraph",
-    "draw_rank_distribution",
-    "draw_setting",
-    "draw_task_comparison",
-    "draw_task_scores",
-    "save_figure",
-]
+from __future__ import annotations
+
+from infoalign_dgl._lazy import lazy_exports
+
+_EXPORTS = {
+    "draw_best_shares": "infoalign_dgl.plots.evaluation",
+    "draw_bounds": "infoalign_dgl.plots.bounds",
+    "draw_comparison": "infoalign_dgl.plots.comparison",
+    "draw_coverage": "infoalign_dgl.plots.distributions",
+    "draw_degrees": "infoalign_dgl.plots.distributions",
+    "draw_latent_map": "infoalign_dgl.plots.latent",
+    "draw_losses": "infoalign_dgl.plots.losses",
+    "draw_metagraph": "infoalign_dgl.plots.metagraph",
+    "draw_neighborhood": "infoalign_dgl.plots.neighborhood",
+    "draw_rank_distribution": "infoalign_dgl.plots.retrieval",
+    "draw_setting": "infoalign_dgl.plots.sweep",
+    "draw_task_comparison": "infoalign_dgl.plots.evaluation",
+    "draw_task_scores": "infoalign_dgl.plots.evaluation",
+    "draw_throughput": "infoalign_dgl.plots.throughput",
+    "draw_visits": "infoalign_dgl.plots.walks",
+    "draw_walks": "infoalign_dgl.plots.walks",
+    "draw_weights": "infoalign_dgl.plots.distributions",
+    "save_figure": "infoalign_dgl.plots.figures",
+    "write_explanation_page": "infoalign_dgl.plots.pages",
+    "write_graph_page": "infoalign_dgl.plots.pages",
+    "write_run_page": "infoalign_dgl.plots.pages",
+}
+
+__all__ = [*_EXPORTS]
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
