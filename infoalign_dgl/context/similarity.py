@@ -51,7 +51,7 @@ def similar_pairs(
         are (the caller centres them). A row of zeros is similar to nothing.
     metric : {"cosine", "tanimoto"}
         c / sqrt(a b) or c / (a + b - c) of rows with a and b bits, c of them common; of dense rows only
-        the cosine, x.y / (|x| |y|).
+        the cosine, ``x.y / (|x| |y|)``.
     threshold : float
         Least similarity, above 0 and at most 1.
     sparsity : float, optional

@@ -5,6 +5,8 @@ from __future__ import annotations
 from infoalign_dgl.errors import GraphError
 
 NODE_TYPES = ("molecule", "gene", "gene_expression", "morphology")
+"""The node types, in the order of their global ids."""
+
 EDGE_TYPES: tuple[tuple[str, str, str], ...] = (
     ("molecule", "perturbs", "morphology"),
     ("molecule", "induces", "gene_expression"),
@@ -18,6 +20,8 @@ EDGE_TYPES: tuple[tuple[str, str, str], ...] = (
     ("gene_expression", "similar", "gene_expression"),
     ("morphology", "similar", "morphology"),
 )
+"""The canonical edge types as (source type, relation, target type), in the order of their global ids."""
+
 EdgeType = str | tuple[str, str, str]
 DIRECTED = {("gene", "regulates", "gene")}  # a pair and its reverse are two edges only here
 FINGERPRINT = "fingerprint"  # the molecules' own feature space
