@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "molecule": (0.0, 0.0),
-    "gene": (2.6, 0.0),
+    "gene": (3.2, 0.0),
     "gene_expression": (0.0, -2.2),
     "morphology": (0.0, 2.2),
 }
@@ -38,7 +38,7 @@ def draw_metagraph(graph: ContextGraph, axes: Axes | None = None) -> Axes:
     matplotlib Axes
         The axes drawn on.
     """
-    axes = axes_or_new(axes, (8.0, 6.5))
+    axes = axes_or_new(axes, (8.4, 6.5))
     heterograph = graph.heterograph
     relations: dict[tuple[str, str], list[str]] = defaultdict(list)
     for source, relation, target in heterograph.canonical_etypes:
@@ -50,8 +50,9 @@ def draw_metagraph(graph: ContextGraph, axes: Axes | None = None) -> Axes:
     for node_type, place in _PLACES.items():
         axes.add_patch(Circle(place, _RADIUS, color=NODE_COLOURS[node_type], zorder=2))
         text = f"{node_type.replace('_', chr(10))}\n{heterograph.num_nodes(node_type):,}"
-        axes.text(*place, text, ha="center", va="center", color="white", weight="bold", zorder=3)
-    axes.set(xlim=(-2.4, 4.6), ylim=(-3.2, 3.2), aspect="equal")
+        ink = "white" if node_type == "molecule" else "black"  # read on the type's colour
+        axes.text(*place, text, ha="center", va="center", color=ink, weight="bold", zorder=3)
+    axes.set(xlim=(-2.4, 5.4), ylim=(-3.2, 3.2), aspect="equal")
     axes.set_axis_off()
     return axes
 
@@ -72,8 +73,8 @@ def _draw_relation(axes: Axes, source: str, target: str, label: str) -> None:
             arrowstyle="-|>",
             mutation_scale=14,
             connectionstyle=f"{style},rad={bend}",
-            shrinkA=0 if source == target else 48,
-            shrinkB=0 if source == target else 48,
+            shrinkA=0 if source == target else 46,
+            shrinkB=0 if source == target else 46,
             color="0.45",
             zorder=1,
         )
