@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 _ENCODERS = ("gin-virtual", "gin")
 
 
+class _Registrable(click.Choice):
+    """One of the package's names, which help and completion show, or one that somebody registered.
+
+    The settings refuse other names: to look for them here would import extensions on every call.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+
 def _setting(name: str, kind: Any, text: str) -> Callable[[Any], Any]:
     """Make an option that sets the configuration's field of the same name, with its default."""
     default = getattr(PretrainConfig, name)
@@ -42,12 +52,12 @@ def _setting(name: str, kind: Any, text: str) -> Callable[[Any], Any]:
 @_setting("beta", float, "Weight of the KL term.")
 @_setting("lr", float, "Learning rate of Adam.")
 @_setting("weight_decay", float, "Weight decay of Adam.")
-@_setting("encoder", click.Choice(_ENCODERS), "The molecule's encoder.")
+@_setting("encoder", _Registrable(_ENCODERS), "The molecule's encoder; or a registered one.")
 @_setting("hidden", click.IntRange(min=1), "Width of the encoder and of the latent.")
 @_setting("layers", click.IntRange(min=2), "Message passing layers.")
 @_setting("dropout", click.FloatRange(0, 1, max_open=True), "Dropout of encoder and decoders.")
 @_setting("compat", click.Choice(COMPATS), "Bounded embeddings and the start of the published model.")
-@_setting("loss", click.Choice(LOSSES), "How the feature spaces' losses are weighed.")
+@_setting("loss", _Registrable(LOSSES), "How the feature spaces' losses are weighed; or a registered one.")
 @_setting("transition", click.Choice(TRANSITIONS), "Each arc alike, or in proportion to its weight.")
 @_setting("sampling", str, "'uniform', or 'measured=S': a share S of each batch has a profile in reach.")
 @_setting("precision", click.Choice(PRECISIONS), "Of the matrix products.")

@@ -29,6 +29,10 @@ class RunError(InfoAlignError):
     """A pretraining run cannot start, go on, or be loaded."""
 
 
+class ExtensionError(InfoAlignError):
+    """An encoder, loss or reader of the user's own cannot be registered or imported."""
+
+
 class EvaluationError(InfoAlignError):
     """A task set, a split or a comparison of methods cannot be made of what was given."""
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from infoalign_dgl.errors import RunError
+from infoalign_dgl.extensions import find, how_to_register
 
 ENCODER_NAMES = ("gin-virtual", "gin")
 COMPATS = ("reference",)
@@ -17,8 +18,9 @@ class ModelConfig:
 
     Parameters
     ----------
-    encoder : {"gin-virtual", "gin"}
-        Which network turns a molecule into a vector.
+    encoder : {"gin-virtual", "gin"} or str
+        Which network, one of these or a registered one (:func:`infoalign_dgl.extensions.register_encoder`),
+        turns a molecule into a vector.
     hidden : int
         Width D of the encoder and of the latent.
     layers : int
@@ -55,8 +57,7 @@ class ModelConfig:
     compat: str | None = None
 
     def __post_init__(self) -> None:
-        if self.encoder not in ENCODER_NAMES:
-            raise RunError(f"'encoder' must be one of {', '.join(ENCODER_NAMES)}, not {self.encoder!r}")
+        check_encoder(self.encoder)
         for name, least in (("hidden", 1), ("layers", 2), ("decoder_hidden_factor", 1)):
             if getattr(self, name) < least:
                 raise RunError(f"'{name}' must be at least {least}, not {getattr(self, name)}")
@@ -91,6 +92,26 @@ class ModelConfig:
                 f"unknown model setting {sorted(unknown)[0]!r}: the run is of another program version"
             )
         return cls(**values)
+
+
+def check_encoder(name: str) -> None:
+    """Check that there is such an encoder, built in or registered.
+
+    Raises
+    ------
+    RunError
+        If not.
+    """
+    if not is_known_encoder(name):
+        raise RunError(
+            f"'encoder' must be one of {', '.join(ENCODER_NAMES)}, not {name!r}; "
+            f"{how_to_register('register_encoder')}"
+        )
+
+
+def is_known_encoder(name: str) -> bool:
+    """Tell whether there is such an encoder, built in or registered."""
+    return name in ENCODER_NAMES or find("encoder", name) is not None
 
 
 def check_compat(compat: str | None, encoder: str) -> None:

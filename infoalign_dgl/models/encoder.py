@@ -17,6 +17,8 @@ from torch.nn.functional import embedding_bag, linear, one_hot, relu
 
 from infoalign_dgl._dgl import dgl
 from infoalign_dgl.errors import RunError
+from infoalign_dgl.extensions import find
+from infoalign_dgl.models.config import check_encoder
 from infoalign_dgl.models.dropout import Dropout
 from infoalign_dgl.models.environments import environments
 from infoalign_dgl.models.messages import hear
@@ -253,16 +255,20 @@ def _embed_bonds(layer: Any, features: Tensor) -> Tensor:
 
 
 ENCODERS: dict[str, type[VirtualNodeGIN] | type[PlainGIN]] = {"gin-virtual": VirtualNodeGIN, "gin": PlainGIN}
+"""Encoder classes by the name that ``ModelConfig.encoder`` says."""
 
 
 def make_encoder(name: str, *, hidden: int, layers: int, dropout: float) -> nn.Module:
-    """Make the encoder of that name.
+    """Make the encoder of that name, one of ``ENCODERS`` or a registered one.
 
     Raises
     ------
     RunError
-        If there is none of that name.
+        If there is none of that name, or it does not make a module.
     """
-    if name not in ENCODERS:
-        raise RunError(f"'encoder' must be one of {', '.join(ENCODERS)}, not {name!r}")
-    return ENCODERS[name](hidden, layers, dropout)
+    check_encoder(name)
+    make: Any = ENCODERS.get(name) or find("encoder", name)
+    made = make(hidden, layers, dropout)
+    if not isinstance(made, nn.Module):
+        raise RunError(f"encoder '{name}' made {made!r:.60}, which is no torch.nn.Module: return one")
+    return made

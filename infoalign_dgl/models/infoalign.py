@@ -85,7 +85,8 @@ class InfoAlign(nn.Module):
         Raises
         ------
         RunError
-            In training, if the batch has fewer than two molecules; or if the backend is unknown.
+            In training, if the batch has fewer than two molecules; if the backend is unknown; or if a
+            registered encoder gives another shape.
         """
         chosen = DEFAULT_BACKEND if backend is None else backend
         if chosen not in BACKENDS:
@@ -97,7 +98,13 @@ class InfoAlign(nn.Module):
             )
         if self.training and self.config.compat is not None:
             bound_used_rows(self, batch)
-        latent: Latent = self.bottleneck(self.encoder(batch, chosen))
+        pooled = self.encoder(batch, chosen)
+        if pooled.shape != (batch.num_molecules, self.config.hidden):  # of an encoder that was registered
+            raise RunError(
+                f"encoder '{self.config.encoder}' gave {batch.num_molecules} molecules a tensor of shape "
+                f"{tuple(pooled.shape)}: it must be ({batch.num_molecules}, {self.config.hidden})"
+            )
+        latent: Latent = self.bottleneck(pooled)
         return latent
 
     def decode(self, space: str, z: Tensor, rows: Tensor | None = None) -> Tensor:

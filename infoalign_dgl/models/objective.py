@@ -22,6 +22,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from infoalign_dgl.errors import RunError
+from infoalign_dgl.extensions import find
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -256,6 +259,7 @@ OBJECTIVES: dict[str, Callable[..., LossTerms]] = {
     "eq3": eq3_loss,
     "reference": reference_loss,
 }
+"""Losses by the name that ``PretrainConfig.loss`` says."""
 
 
 def objective(
@@ -272,9 +276,26 @@ def objective(
 
     Parameters
     ----------
-    name : {"balanced", "eq3", "reference"}
-        Key of ``OBJECTIVES``.
+    name : {"balanced", "eq3", "reference"} or str
+        Key of ``OBJECTIVES``, or a registered one (:func:`infoalign_dgl.extensions.register_loss`).
     model, latent, targets, totals, beta, path_nodes
         As for :func:`eq3_loss`.
+
+    Raises
+    ------
+    RunError
+        If there is none of that name, or a registered one does not give a term for each space.
     """
-    return OBJECTIVES[name](model, latent, targets, totals, beta=beta, path_nodes=path_nodes)
+    if name in OBJECTIVES:
+        return OBJECTIVES[name](model, latent, targets, totals, beta=beta, path_nodes=path_nodes)
+    registered = find("loss", name)
+    if registered is None:
+        raise RunError(f"'loss' must be one of {', '.join(OBJECTIVES)}, or registered, not {name!r}")
+    terms = registered(model, latent, targets, totals, beta=beta, path_nodes=path_nodes)
+    if not isinstance(terms, LossTerms) or list(terms.spaces) != list(targets):
+        given = list(terms.spaces) if isinstance(terms, LossTerms) else type(terms).__name__
+        raise RunError(
+            f"loss '{name}' gave {given}: it must give LossTerms whose spaces are {list(targets)}, in that "
+            "order"
+        )
+    return terms

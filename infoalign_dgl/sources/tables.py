@@ -11,11 +11,12 @@ from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
 from infoalign_dgl.errors import SourceError
+from infoalign_dgl.extensions import find, names
 from infoalign_dgl.sources.files import delimited, gct, gctx, h5ad, parquet, sdf, smi
 from infoalign_dgl.sources.files.base import number_repeated, suffix
 
@@ -27,28 +28,28 @@ if TYPE_CHECKING:
 
 FIRST_ROW = 2  # number of the first row of data below a header
 
-Format = Literal["csv", "tsv", "parquet", "sdf", "smi", "h5ad", "gct", "gct-rows", "gctx", "gctx-rows"]
-
 
 @dataclass(frozen=True)
-class _Reader:
+class Reader:
+    """What reads one kind of table: its columns' names, and chosen columns (as :func:`read_table` says)."""
+
     header: Callable[[Path], list[str]]
     read: Callable[[Path, Sequence[str], Sequence[str]], Cells]
 
 
-_READERS: dict[str, _Reader] = {
-    "csv": _Reader(partial(delimited.header, delimiter=","), partial(delimited.read, delimiter=",")),
-    "tsv": _Reader(partial(delimited.header, delimiter="\t"), partial(delimited.read, delimiter="\t")),
-    "parquet": _Reader(parquet.header, parquet.read),
-    "sdf": _Reader(sdf.header, sdf.read),
-    "smi": _Reader(smi.header, smi.read),
-    "h5ad": _Reader(h5ad.header, h5ad.read),
-    "gct": _Reader(gct.header, gct.read),
-    "gct-rows": _Reader(gct.header_of_rows, gct.read_rows),
-    "gctx": _Reader(gctx.header, gctx.read),
-    "gctx-rows": _Reader(gctx.header_of_rows, gctx.read_rows),
+BUILT_IN_READERS: dict[str, Reader] = {
+    "csv": Reader(partial(delimited.header, delimiter=","), partial(delimited.read, delimiter=",")),
+    "tsv": Reader(partial(delimited.header, delimiter="\t"), partial(delimited.read, delimiter="\t")),
+    "parquet": Reader(parquet.header, parquet.read),
+    "sdf": Reader(sdf.header, sdf.read),
+    "smi": Reader(smi.header, smi.read),
+    "h5ad": Reader(h5ad.header, h5ad.read),
+    "gct": Reader(gct.header, gct.read),
+    "gct-rows": Reader(gct.header_of_rows, gct.read_rows),
+    "gctx": Reader(gctx.header, gctx.read),
+    "gctx-rows": Reader(gctx.header_of_rows, gctx.read_rows),
 }
-_ENDINGS: dict[str, Format] = {
+BUILT_IN_ENDINGS: dict[str, str] = {
     ".csv": "csv",
     **dict.fromkeys((".tsv", ".tab", ".txt", ".sif"), "tsv"),
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
@@ -75,12 +76,26 @@ def did_you_mean(wanted: str, known: Iterable[str]) -> str:
     return f"there is: {shown}" if names else "there is none"
 
 
-def format_by_ending(path: Path) -> Format | None:
+def format_by_ending(path: Path) -> str | None:
     """Return the kind of table that a file's name says it is; None where it says none."""
-    return _ENDINGS.get(suffix(path))
+    ending = suffix(path)
+    return BUILT_IN_ENDINGS.get(ending) or (find("ending", ending) if ending else None)
 
 
-def read_header(path: Path, *, format: Format | None = None, repeated: bool = False) -> list[str]:
+def check_format(name: str) -> None:
+    """Check that there is such a kind of table, built in or registered.
+
+    Raises
+    ------
+    SourceError
+        If not.
+    """
+    if name not in BUILT_IN_READERS and find("reader", name) is None:
+        known = [*BUILT_IN_READERS, *names("reader")]
+        raise SourceError(f"there is no format '{name}': {did_you_mean(name, known)}")
+
+
+def read_header(path: Path, *, format: str | None = None, repeated: bool = False) -> list[str]:
     """Read the column names of a table.
 
     Parameters
@@ -89,7 +104,8 @@ def read_header(path: Path, *, format: Format | None = None, repeated: bool = Fa
         ``.csv``, ``.tsv``, ``.tab``, ``.txt``, ``.sif``, ``.sdf``, ``.sd``, ``.smi``, ``.smiles`` or
         ``.gct`` (each also with ``.gz``), ``.parquet``, ``.pq``, ``.h5ad`` or ``.gctx``.
     format : str, optional
-        The kind of file, whatever its ending says; see ``Format``.
+        The kind of file, whatever its ending says: a key of ``BUILT_IN_READERS``, or a registered one
+        (:func:`infoalign_dgl.extensions.register_reader`).
     repeated : bool
         Call the second of two columns ``x`` of a text ``x#2``, and so on, instead of refusing the file.
 
@@ -113,7 +129,7 @@ def read_table(
     *,
     text: Sequence[str] = (),
     numbers: Sequence[str] = (),
-    format: Format | None = None,
+    format: str | None = None,
     repeated: bool = False,
     header: Sequence[str] | None = None,
     strange: list[str] | None = None,
@@ -218,12 +234,13 @@ def _require_file(path: Path) -> None:
         raise SourceError(f"'{path}' does not exist: {near}")
 
 
-def _reader(path: Path, format: Format | None) -> _Reader:
+def _reader(path: Path, format: str | None) -> Reader:
     """Return what reads the file: as the kind that is given, or else as what its ending says."""
     found = format or format_by_ending(path)
     if found is None:
         raise SourceError(
-            f"'{path}' ends in none of {', '.join(_ENDINGS)} (the texts also with .gz): rename it after what "
-            "it holds, or set 'format'"
+            f"'{path}' ends in none of {', '.join(BUILT_IN_ENDINGS)} (the texts also with .gz): rename it "
+            "after what it holds, or set 'format'"
         )
-    return _READERS[found]
+    check_format(found)
+    return BUILT_IN_READERS[found] if found in BUILT_IN_READERS else cast("Reader", find("reader", found))

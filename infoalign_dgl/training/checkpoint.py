@@ -27,6 +27,7 @@ from infoalign_dgl._folders import (
     verify_folder,
 )
 from infoalign_dgl.errors import InfoAlignError, RunError
+from infoalign_dgl.models.config import ENCODER_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -236,9 +237,13 @@ def load_model(folder: Path, model: torch.nn.Module) -> None:
         model.load_state_dict(load_file(folder / MODEL))
     except RuntimeError as error:
         reason = " ".join(str(error).split())
+        from infoalign_dgl.models import InfoAlign
+
+        remedy = "restore the run folder from a copy"
+        if isinstance(model, InfoAlign) and model.config.encoder not in ENCODER_NAMES:
+            remedy = f"register the encoder '{model.config.encoder}' as it was when the run was trained"
         raise RunError(
-            f"'{folder / MODEL}' does not fit the run's config.json ({reason}): restore the run folder "
-            "from a copy"
+            f"'{folder / MODEL}' does not fit the run's config.json ({reason}): {remedy}"
         ) from error
 
 

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from infoalign_dgl.errors import RunError
-from infoalign_dgl.models.config import check_compat
+from infoalign_dgl.extensions import find, how_to_register
+from infoalign_dgl.models.config import check_compat, check_encoder
 
 Transition = Literal["uniform", "weight"]
 
@@ -56,15 +57,15 @@ class PretrainConfig:
         Weight of the divergence from the prior.
     lr, weight_decay : float
         Of Adam; the learning rate falls along a cosine over 7/16 of a cycle.
-    encoder : {"gin-virtual", "gin"}
-        Which network.
+    encoder : {"gin-virtual", "gin"} or str
+        Which network; or a registered one (:func:`infoalign_dgl.extensions.register_encoder`).
     hidden, layers, dropout
         Its size and the dropout of encoder and decoders, see :class:`~infoalign_dgl.models.ModelConfig`.
     compat : {"reference"} or None
         Make the model as the published code does, see :class:`~infoalign_dgl.models.ModelConfig`; decoders
         then don't start at column means.
-    loss : {"balanced", "eq3", "reference"}
-        Which objective.
+    loss : {"balanced", "eq3", "reference"} or str
+        Which objective; or a registered one (:func:`infoalign_dgl.extensions.register_loss`).
     transition : {"uniform", "weight"}
         How a walk picks its next arc.
     sampling : str
@@ -147,7 +148,9 @@ class PretrainConfig:
         for name in ("beta", "lr", "weight_decay"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise RunError(f"'{name}' must be a finite number of at least 0, not {getattr(self, name)}")
-        for name, known in (("loss", LOSSES), ("transition", TRANSITIONS), ("precision", PRECISIONS)):
+        check_loss(self.loss)
+        check_encoder(self.encoder)
+        for name, known in (("transition", TRANSITIONS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise RunError(f"'{name}' must be one of {', '.join(known)}, not {getattr(self, name)!r}")
         if self.control not in (None, *CONTROLS):
@@ -196,7 +199,12 @@ class PretrainConfig:
                 "the run"
             )
         spaces = values.get("spaces")
-        return cls(**{**values, "spaces": None if spaces is None else tuple(spaces)})
+        given = {**values, "spaces": None if spaces is None else tuple(spaces)}
+        loss = given.pop("loss", cls.loss)
+        config = cls(**given)
+        # Not checked here: who embeds with a run does not need the loss that it was trained with.
+        object.__setattr__(config, "loss", loss)
+        return config
 
     def check_resumes(self, earlier: PretrainConfig | None) -> None:
         """Check that this run can go on where ``earlier`` stopped.
@@ -220,3 +228,17 @@ class PretrainConfig:
                     "the former, "
                     f"or start another run folder"
                 )
+
+
+def check_loss(name: str) -> None:
+    """Check that there is such a loss, built in or registered.
+
+    Raises
+    ------
+    RunError
+        If not.
+    """
+    if name not in LOSSES and find("loss", name) is None:
+        raise RunError(
+            f"'loss' must be one of {', '.join(LOSSES)}, not {name!r}; {how_to_register('register_loss')}"
+        )

@@ -12,7 +12,8 @@ import numpy as np
 from infoalign_dgl import __version__
 from infoalign_dgl._folders import replace_text
 from infoalign_dgl.errors import RunError
-from infoalign_dgl.models.config import ModelConfig
+from infoalign_dgl.extensions import how_to_register
+from infoalign_dgl.models.config import ModelConfig, is_known_encoder
 from infoalign_dgl.training.config import PretrainConfig
 
 if TYPE_CHECKING:
@@ -165,7 +166,8 @@ def read_config(folder: Path) -> RunConfig:
     Raises
     ------
     RunError
-        If the folder is no run, or of a format version that this program does not know.
+        If the folder is no run, or of a format version that this program does not know; or if its encoder
+        is one that somebody registered and nobody did here.
     """
     path = folder / CONFIG
     try:
@@ -184,7 +186,12 @@ def read_config(folder: Path) -> RunConfig:
             f"'{path}' has format version {found!r} and this program reads version {FORMAT_VERSION}: use the "
             f"program version that wrote it, or pretrain again"
         )
-    settings = stored["pretrain"]
+    settings, encoder = stored["pretrain"], stored["model"].get("encoder", ModelConfig.encoder)
+    if not is_known_encoder(encoder):
+        raise RunError(
+            f"'{folder}' was trained with the encoder '{encoder}', which does not come with the package and "
+            f"is not registered here: {how_to_register('register_encoder')}"
+        )
     return RunConfig(
         ModelConfig.from_json(stored["model"]),
         None if settings is None else PretrainConfig.from_json(settings),

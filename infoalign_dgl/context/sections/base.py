@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from infoalign_dgl import _spill
 from infoalign_dgl.context.vocabulary import FINGERPRINT
-from infoalign_dgl.errors import SpecError
+from infoalign_dgl.errors import SourceError, SpecError
 from infoalign_dgl.sources.rows import MoleculeReferences, TableAccount
 from infoalign_dgl.sources.tables import (
-    Format,
+    check_format,
     did_you_mean,
     format_by_ending,
     normalize_entrez,
@@ -46,8 +46,18 @@ class Table(Strict):
     """
 
     file: str
-    format: Format | None = None
+    format: str | None = None
     where_not: dict[str, list[str]] = {}
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                check_format(value)
+            except SourceError as error:
+                raise ValueError(str(error)) from error
+        return value
 
 
 class AboutMolecules(Table):
