@@ -94,7 +94,7 @@ class PretrainConfig:
         Save and stop after this step of the whole run, whose schedule stays; a resumed run goes on from it.
     control : {"permuted", "fingerprints"} or None
         Learn from what says nothing of cells, to see what a run owes to them: every molecule has another
-        one's responses (:func:`~infoalign_dgl.context.permuted.permute_responses` with ``seed``), or the
+        one's responses (``infoalign_dgl.context.permuted.permute_responses`` with ``seed``), or the
         molecules' fingerprints are the only targets, whatever ``spaces`` says.
     micro_batch : int or None
         Most molecules that go through the model at once; the gradients of a batch are those of its

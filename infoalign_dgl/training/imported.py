@@ -14,7 +14,7 @@ from infoalign_dgl.training.run_folder import RunConfig, write_config
 
 @dataclass(frozen=True)
 class ImportedRun:
-    """What :func:`import_reference` wrote.
+    """What ``import_reference`` wrote.
 
     Attributes
     ----------

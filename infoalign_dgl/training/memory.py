@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 _NEVER = 2**31 - 1
 _GROW_BY = 64 * 2**20
 _HUGE_PAGE = 2 * 2**20
 _ROOM = 2**30  # addresses, which cost nothing; memory comes as it is used
+# Of the two caches that oneDNN and torch's layer above it have, the upper one per kind of product. A step
+# asks for a dozen shapes of each kind, and hardly ever for those of the step before.
+_KERNEL_CACHES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "LRU_CACHE_CAPACITY": "32"}
 
 
 def reuse_freed_memory() -> None:
@@ -28,6 +32,17 @@ def reuse_freed_memory() -> None:
     library.mallopt(_M_TRIM_THRESHOLD, _NEVER)
     library.mallopt(_M_TOP_PAD, _GROW_BY)
     _ask_for_huge_pages(library)
+
+
+def bound_kernel_caches() -> None:
+    """Let oneDNN keep the kernels of a few shapes only, where the user's environment says nothing else.
+
+    It compiles the bf16 products of every shape that it has not seen and keeps the last thousand, megabytes
+    each. No two batches have the same number of atoms, so that a run would hold gigabytes of kernels that it
+    never uses again. Counts for what comes after the first call, if no such product came before.
+    """
+    for name, capacity in _KERNEL_CACHES.items():
+        os.environ.setdefault(name, capacity)
 
 
 def _ask_for_huge_pages(library: ctypes.CDLL) -> None:

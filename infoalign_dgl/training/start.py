@@ -13,7 +13,7 @@ from infoalign_dgl.context.permuted import permute_responses
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.training.checkpoint import Progress
 from infoalign_dgl.training.gradient_sums import GradientSums
-from infoalign_dgl.training.memory import reuse_freed_memory
+from infoalign_dgl.training.memory import bound_kernel_caches, reuse_freed_memory
 from infoalign_dgl.training.resident import ResidentBuilder
 from infoalign_dgl.training.resume import earlier_run, restore
 from infoalign_dgl.training.run_folder import CONFIG, start_run, write_config
@@ -90,6 +90,7 @@ def start(
     if config.control == "permuted":
         graph = permute_responses(graph, seed=config.seed)
     reuse_freed_memory()
+    bound_kernel_caches()
     with world.one_per_machine_first():  # which keeps the features for the others
         data = load_data(graph, config)
     world.from_first(lambda: check_shares(data.sampler, world))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,3 +66,42 @@ def test_the_next_step_takes_no_fresh_pages():
 def test_memory_comes_in_huge_pages():
     assert run()[1] < 20 * 1024
     assert run("reuse")[1] > 100 * 1024
+
+
+SHAPES = """
+import sys
+import torch
+from infoalign_dgl.training.memory import bound_kernel_caches
+
+def kept():
+    return sum(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
+
+if "bound" in sys.argv:
+    bound_kernel_caches()
+layer = torch.nn.Linear(300, 600)
+for rows in range(1000, 1160):
+    with torch.autocast("cpu", torch.bfloat16):
+        out = layer(torch.ones(rows, 300))
+    out.float().sum().backward()
+    if rows == 1000:
+        first = kept()
+print(kept() - first)
+"""
+
+
+def test_kernels_of_shapes_that_do_not_come_again_are_let_go():
+    def grown(*arguments):
+        names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+        done = subprocess.run(
+            [sys.executable, "-c", SHAPES, *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={name: value for name, value in os.environ.items() if name not in names},
+        )
+        return int(done.stdout)
+
+    freely = grown()
+    if freely < 100 * 1024:
+        pytest.skip("bf16 products are not oneDNN's on this processor")
+    assert grown("bound") < freely / 2
