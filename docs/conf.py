@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 from infoalign_dgl import __version__
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 project = "infoalign-dgl"
 author = "The infoalign-dgl developers"
@@ -40,6 +44,9 @@ napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 add_module_names = False
+nitpicky = True  # a function or method that a docstring names has to be in the reference ...
+nitpick_ignore = [("py:exc", "ElsewhereError")]
+nitpick_ignore_regex = [("py:(class|obj)", ".*")]  # ... types in words ("array_like") need not
 default_role = "py:obj"  # single backticks in docstrings and help texts
 toc_object_entries_show_parents = "hide"
 
@@ -55,3 +62,14 @@ html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0068a3", "color-brand-content": "#0068a3"},
     "dark_css_variables": {"color-brand-primary": "#6cb8ee", "color-brand-content": "#6cb8ee"},
 }
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Let links of pages to files beside the README lead to the pages that include them."""
+
+    def lead_here(_app: Sphinx, _page: str, text: list[str]) -> None:
+        for name in ("CHANGELOG", "CONTRIBUTING"):
+            text[0] = text[0].replace(f"](../{name}.md", f"]({name.lower()}.md")
+
+    app.connect("source-read", lead_here)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -63,9 +63,9 @@ def train_predictor(
     seeds : sequence of int
         S seeds.
     protocol : {"frozen", "finetune"}
-        Leave the encoder as it is, or train one for each seed too, at :data:`ENCODER_LR`.
+        Leave the encoder as it is, or train one for each seed too, at ``ENCODER_LR``.
     config : HeadConfig, optional
-        By default the published one, or :data:`FINETUNE`.
+        By default the published one, or ``FINETUNE``.
     progress : callable, optional
         Called with (epochs of all seeds done, at most to do).
 

@@ -136,7 +136,7 @@ def fit_mlp_heads(
 ) -> Predictions:
     """Train MLP heads on fixed features and predict all rows.
 
-    The arguments are those of :func:`train_heads`.
+    The arguments are those of ``train_heads``.
 
     Returns
     -------

@@ -265,7 +265,7 @@ class Predictor:
 
 
 def load_predictor(folder: str | Path, *, device: str = "auto") -> Predictor:
-    """Read what :meth:`Predictor.save` wrote.
+    """Read what ``Predictor.save`` wrote.
 
     Parameters
     ----------

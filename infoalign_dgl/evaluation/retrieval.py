@@ -39,7 +39,7 @@ _DECODED = 4096  # molecules at a time
 
 @dataclass(frozen=True)
 class Retrieval:
-    """What :func:`retrieve` found.
+    """What ``retrieve`` found.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ def retrieve(
     include_seen : bool
         Keep molecules that were seen in pretraining.
     ks, scores
-        As for :func:`match`.
+        As for ``infoalign_dgl.evaluation.matching.match``.
     smiles_column : str, optional
         The tables' column of structures; by default found by its name.
     id_column : str, optional

@@ -34,7 +34,7 @@ class ModelConfig:
     modality : dict of str to str
         Feature space to the node type that carries it.
     compat : {"reference"} or None
-        Follow the published model where this one departs from it, see :mod:`infoalign_dgl.models.compat`:
+        Follow the published model where this one departs from it, see ``infoalign_dgl.models.compat``:
         atom and bond embeddings of norm 1 at most, and its starting weights.
 
     Raises

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from infoalign_dgl._html import counted, panel, table, typed
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.models.bottleneck import Bottleneck, Latent
 from infoalign_dgl.models.compat import bound_used_rows, start_as_published
@@ -52,8 +53,40 @@ class InfoAlign(nn.Module):
         if config.compat is not None:
             start_as_published(self)
 
+    def __repr__(self) -> str:
+        # torch lists every layer: `print(model.encoder)` still does.
+        decoders = ", ".join(
+            f"{name}: {columns:,} columns of {self.config.modality[name]}"
+            for name, columns in self.config.spaces.items()
+        )
+        return f"InfoAlign({self._summary()})\n  decoders: {decoders or 'none'}"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, typed(self.config.modality[name]), columns, _parameters(self.decoders[name]))
+            for name, columns in self.config.spaces.items()
+        ]
+        parts = [
+            ("encoder", _parameters(self.encoder)),
+            ("bottleneck", _parameters(self.bottleneck)),
+            ("decoders", _parameters(self.decoders)),
+        ]
+        return panel(
+            "InfoAlign",
+            self._summary(),
+            table(["part", "parameters"], parts),
+            table(["decoder of", "carried by", "columns", "parameters"], rows),
+        )
+
+    def _summary(self) -> str:
+        config = self.config
+        return (
+            f"encoder {config.encoder} of {counted(config.layers, 'layer')}, latent of {config.hidden:,} "
+            f"dimensions, {counted(len(config.spaces), 'decoder')}, {_parameters(self):,} parameters"
+        )
+
     def initialise_outputs(self, means: Mapping[str, np.ndarray], rows: Mapping[str, int]) -> None:
-        """Let every decoder start at its space's column means, see :meth:`Decoder.initialise_output`.
+        """Let every decoder start at its space's column means, see ``Decoder.initialise_output``.
 
         Parameters
         ----------
@@ -138,3 +171,7 @@ class InfoAlign(nn.Module):
         decoder = self.decoders[space]
         assert isinstance(decoder, Decoder)
         return decoder
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
