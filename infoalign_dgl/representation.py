@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from infoalign_dgl._html import panel
 from infoalign_dgl.errors import RunError
 from infoalign_dgl.models import InfoAlign
 from infoalign_dgl.models.compat import bound_all_rows
@@ -52,7 +53,7 @@ class Embedding(np.ndarray):
         self.errors = pd.DataFrame(columns=ERROR_COLUMNS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Representation:
     """A pretrained encoder.
 
@@ -73,6 +74,18 @@ class Representation:
     checkpoint: Path
     tautomer: bool = False
     helpers: Helpers = field(default_factory=Helpers, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Representation({self._source()}, vectors of {self.dim:,} dimensions)\n{self.model!r}"
+
+    def _repr_html_(self) -> str:
+        summary = f"{self._source()}, vectors of {self.dim:,} dimensions"
+        return panel("Representation", summary, self.model._repr_html_())
+
+    def _source(self) -> str:
+        # <run>/checkpoints/step-<N>
+        run, step = self.checkpoint.parent.parent.name, self.checkpoint.name.removeprefix("step-")
+        return f"run '{run}', step {step}{', of canonical tautomers' if self.tautomer else ''}"
 
     @property
     def dim(self) -> int:

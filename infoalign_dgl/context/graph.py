@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import torch
 
 from infoalign_dgl._dgl import dgl
 from infoalign_dgl._folders import atomic_folder, verify_folder
+from infoalign_dgl._html import counted, metagraph, panel, table, typed
 from infoalign_dgl.context.graph_folder import FORMAT_VERSION, read_graph, write_graph
 from infoalign_dgl.context.vocabulary import EDGE_TYPES, NODE_TYPES, EdgeType, relations_of
 from infoalign_dgl.errors import GraphError
@@ -135,9 +137,28 @@ class ContextGraph:
         return bool(self.schema.get("spec", {}).get("graph", {}).get("tautomer", False))
 
     def __repr__(self) -> str:
-        nodes = ", ".join(f"{kind}={count}" for kind, count in self.num_nodes.items())
-        spaces = ", ".join(f"{s.name}: {s.num_rows} x {s.dim}" for s in self.spaces.values())
-        return f"ContextGraph({nodes}; edges={sum(self.num_edges.values())}; spaces=[{spaces}])"
+        nodes = ", ".join(f"{kind}={count:,}" for kind, count in self.num_nodes.items())
+        edges = ", ".join(f"{' '.join(kind)}={count:,}" for kind, count in self.num_edges.items() if count)
+        spaces = ", ".join(f"{s.name}: {s.num_rows:,} x {s.dim:,}" for s in self.spaces.values())
+        return (
+            f"ContextGraph({self._summary()})\n"
+            f"  nodes: {nodes}\n  edges: {edges or 'none'}\n  spaces: {spaces or 'none'}"
+        )
+
+    def _repr_html_(self) -> str:
+        spaces = [
+            (space.name, typed(space.node_type), space.num_rows, space.dim) for space in self.spaces.values()
+        ]
+        return panel(
+            "ContextGraph",
+            self._summary(),
+            metagraph(self.num_nodes, self.num_edges),
+            table(["feature space", "carried by", "rows", "columns"], spaces),
+        )
+
+    def _summary(self) -> str:
+        nodes, edges = counted(self.total_nodes, "node"), counted(sum(self.num_edges.values()), "edge")
+        return f"{nodes}, {edges}, {counted(len(self.spaces), 'feature space')}"
 
     def edges(self, kind: tuple[str, str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return one type's edges as (src, dst, weight): local ids int64 and float32, in edge order."""
@@ -239,7 +260,8 @@ class ContextGraph:
         """
         if metapath is not None:
             kwargs["metapath"] = [self._step_relation(entry) for entry in metapath]
-        return random_walks(self._both_ways, seeds, length, **kwargs)
+        walks = random_walks(self._both_ways, seeds, length, **kwargs)
+        return replace(walks, first_nodes=self.node_offsets)
 
     def _step_relation(self, entry: EdgeType) -> int:
         found = relations_of(entry)

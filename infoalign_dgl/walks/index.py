@@ -12,6 +12,7 @@ from infoalign_dgl._extension import load_native
 from infoalign_dgl.errors import WalkError
 from infoalign_dgl.walks import _packing
 from infoalign_dgl.walks._arrays import check_below, resolve_threads, to_ids, to_numpy
+from infoalign_dgl.walks._shown import html_index
 from infoalign_dgl.walks.native import as_words
 
 if TYPE_CHECKING:
@@ -339,7 +340,11 @@ class WalkIndex:
         return {**self.__dict__, **made_again, "_devices": {}}
 
     def __repr__(self) -> str:
-        return f"WalkIndex(num_nodes={self.num_nodes}, num_arcs={self.num_arcs})"
+        relations = f", num_relations={self.num_relations}" if self.relations is not None else ""
+        return f"WalkIndex(num_nodes={self.num_nodes}, num_arcs={self.num_arcs}{relations})"
+
+    def _repr_html_(self) -> str:
+        return html_index(self)
 
 
 def _node_count(num_nodes: int) -> int:

@@ -8,7 +8,7 @@ cumulative product alpha that says how similar each visited node is to the start
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from infoalign_dgl._extension import load_native, require_native
@@ -16,8 +16,11 @@ from infoalign_dgl.errors import WalkError
 from infoalign_dgl.walks import native
 from infoalign_dgl.walks._arrays import is_tensor, resolve_threads
 from infoalign_dgl.walks._request import WalkRequest, check_ids, make_request
+from infoalign_dgl.walks._shown import html_walks, repr_walks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infoalign_dgl.walks.index import WalkIndex
 
 Transition = Literal["uniform", "weight"]
@@ -38,19 +41,24 @@ class Walks:
         ``alpha[:, i]`` is the product of the first i weights, so 1 at the start; 0 after a dead end.
     edges : (W, L) int64 or None
         Edge of each step; -1 after a dead end.
+    first_nodes : mapping of str to int, or None
+        Global id of the first node of each type, in ascending order, if a graph with types was walked on:
+        what is shown of the walks then says of which type nodes are.
     """
 
     nodes: Any
     alpha: Any
     edges: Any | None = None
+    first_nodes: Mapping[str, int] | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return int(self.nodes.shape[0])
 
     def __repr__(self) -> str:
-        kind = "torch" if is_tensor(self.nodes) else "numpy"
-        edges = "with" if self.edges is not None else "without"
-        return f"Walks({len(self)} walks of {self.nodes.shape[1] - 1} steps, {edges} edges, {kind})"
+        return repr_walks(self)
+
+    def _repr_html_(self) -> str:
+        return html_walks(self)
 
 
 def random_walks(
