@@ -38,6 +38,16 @@ class Embedding(np.ndarray):
     errors : pandas.DataFrame
         One line per structure without a vector: ``row`` (its position), ``smiles`` (as given) and ``reason``.
         An array cut out of this one or calculated from it has an empty table, since its rows are others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from infoalign_dgl.representation import Embedding
+    >>> errors = pd.DataFrame({"row": [1], "smiles": ["C1CC"], "reason": ["is no SMILES"]})
+    >>> vectors = Embedding.of(np.array([[0.5, 2.0], [np.nan, np.nan]]), errors)
+    >>> vectors.errors["reason"].tolist(), len(vectors[:1].errors)
+    (['is no SMILES'], 0)
     """
 
     errors: pd.DataFrame

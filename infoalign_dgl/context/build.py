@@ -119,6 +119,17 @@ def build_context_graph(
     References
     ----------
     Liu et al. 2024, Learning Molecular Representation in a Cell, section 3.1.
+
+    Examples
+    --------
+    Simulated data need no tables:
+
+    >>> from infoalign_dgl.context import build_context_graph
+    >>> graph = build_context_graph("simulated:500")
+    >>> graph.num_nodes
+    {'molecule': 500, 'gene': 1117, 'gene_expression': 150, 'morphology': 300}
+    >>> list(graph.spaces)
+    ['fingerprint', 'expression', 'simulated_painting_a', 'simulated_painting_b', 'gene_perturbation']
     """
     means = Means() if means is None else means
     read_progress = partial(means.progress, "reading tables")

@@ -257,6 +257,14 @@ class ContextGraph:
         ------
         GraphError
             If an edge type is unknown or has no edges, or a name is that of several.
+
+        Examples
+        --------
+        >>> from infoalign_dgl.context import build_context_graph
+        >>> graph = build_context_graph("simulated:500")
+        >>> walks = graph.walks([0, 1], length=4, seed=7)
+        >>> walks.nodes.shape, walks.nodes[:, 0].tolist(), walks.alpha[:, 0].tolist()
+        ((2, 5), [0, 1], [1.0, 1.0])
         """
         if metapath is not None:
             kwargs["metapath"] = [self._step_relation(entry) for entry in metapath]

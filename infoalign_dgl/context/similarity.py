@@ -74,6 +74,15 @@ def similar_pairs(
     ------
     GraphError
         If ``rows`` is of another type or shape, is not finite, or an option is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from infoalign_dgl.context import similar_pairs
+    >>> rows = np.array([[1, 0], [3, 4], [4, 3]], np.float32)
+    >>> i, j, similarity = similar_pairs(rows, threshold=0.8)
+    >>> list(zip(i.tolist(), j.tolist(), similarity.round(4).tolist()))
+    [(0, 2, 0.8), (1, 2, 0.96)]
     """
     _check(rows, metric)
     limit = _fraction("threshold", threshold)

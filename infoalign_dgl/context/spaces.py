@@ -25,6 +25,17 @@ class MinMaxScaler:
     ----------
     minimum, maximum : np.ndarray
         Shape (d,), float64: the smallest and largest value each column had when the space was built.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from infoalign_dgl.context import MinMaxScaler
+    >>> scaler = MinMaxScaler.fit(np.array([[-2.0, 7.0], [2.0, 7.0]]))
+    >>> scaled, clipped = scaler.transform(np.array([[0.0, 7.0], [3.0, 7.0]]))
+    >>> scaled.tolist(), clipped
+    ([[0.5, 0.5], [1.0, 0.5]], 1)
+    >>> scaler.inverse_transform(scaled).tolist()
+    [[0.0, 7.0], [2.0, 7.0]]
     """
 
     minimum: np.ndarray
@@ -162,6 +173,19 @@ class FeatureSpace:
         d where ``values`` is bit-packed.
     scaler : MinMaxScaler or None
         What made ``values`` out of raw units; None for bits.
+
+    Examples
+    --------
+    Nodes 0 and 2 of three were measured:
+
+    >>> import numpy as np
+    >>> from infoalign_dgl import FeatureSpace
+    >>> values = np.array([[0.0, 1.0], [0.5, 0.25]], np.float32)
+    >>> space = FeatureSpace("painting", "morphology", ["size", "count"], values, np.array([0, -1, 1]))
+    >>> space.num_rows, space.dim, space.nodes().tolist()
+    (2, 2, [0, 2])
+    >>> space.dense([1]).tolist()
+    [[0.5, 0.25]]
     """
 
     name: str

@@ -98,7 +98,16 @@ class BuildSettings(Strict):
 
 
 class BuildSpec(BuildSettings):
-    """A whole build: tables and settings."""
+    """A whole build: tables and settings.
+
+    Examples
+    --------
+    >>> from infoalign_dgl.context import BuildSpec
+    >>> table = {"name": "mine", "file": "mine.csv", "id": "id", "smiles": "smiles"}
+    >>> spec = BuildSpec.model_validate({"molecules": [table], "similarity": {"max_neighbors": 5}})
+    >>> spec.similarity.threshold, spec.similarity.max_neighbors
+    (0.8, 5)
+    """
 
     molecules: list[MoleculeTable] = []
     crosswalks: list[CrosswalkTable] = []

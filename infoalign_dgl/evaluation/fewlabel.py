@@ -116,6 +116,16 @@ def few_label_auc(features: np.ndarray, labels: np.ndarray, *, num_labels: int, 
     ValueError
         If shapes do not fit, a feature is not finite, or no active or inactive molecule would be left to
         rank.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from infoalign_dgl.evaluation import few_label_auc
+    >>> active = np.arange(100) < 40
+    >>> few_label_auc(active[:, None] * 1.0, active, num_labels=8, seed=0)  # a feature that tells
+    1.0
+    >>> few_label_auc(np.ones((100, 1)), active, num_labels=8, seed=0)  # and one that cannot
+    0.5
     """
     labels = np.asarray(labels, dtype=bool)
     prepared = _prepare(features, len(labels), "features")

@@ -102,6 +102,16 @@ def split_molecules(
     ----------
     Liu et al. 2024, section 6.1, and the code published with it (`scaffold_split`); Wu et al. 2018,
     doi:10.1039/c7sc02664a, and Hu et al. 2020, arXiv:2005.00687, for ``ogb``.
+
+    Examples
+    --------
+    >>> from infoalign_dgl.evaluation import split_molecules
+    >>> smiles = ["Cc1ccccc1", "Oc1ccccc1", "CCO", "C1CCCCC1", "C1CC"]
+    >>> split = split_molecules(smiles, shares=(0.5, 0.25, 0.25))
+    >>> split.train.tolist()  # of one scaffold, so that they are not apart
+    [0, 1]
+    >>> sorted([*split.valid.tolist(), *split.test.tolist()]), split.left_out.tolist()
+    ([2, 3], [4])
     """
     if method not in METHODS:
         raise EvaluationError(f"there is no split '{method}': {did_you_mean(method, METHODS)}")

@@ -95,6 +95,22 @@ def read_task_set(
         If there is no such source, no column of structures or of tasks, or no structure can be read.
     SourceError, DownloadError
         If the file cannot be read as a table, or is not what was downloaded.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from infoalign_dgl.evaluation import read_task_set
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "mine.csv")
+    ...     rows = {"smiles": ["CCO", "C1CC", "CCN"], "plate_id": [7, 8, 9], "toxic": [0, 1, None]}
+    ...     pd.DataFrame(rows).to_csv(path, index=False)
+    ...     tasks = read_task_set(path)
+    >>> tasks.name, tasks.tasks, tasks.kind
+    ('mine', ['toxic'], 'binary')
+    >>> tasks.labels.tolist(), tasks.unreadable
+    ([[0.0], [1.0], [nan]], {1: 'does not parse as SMILES'})
     """
     name, path = locate_task(source)
     header = read_header(path, repeated=True)

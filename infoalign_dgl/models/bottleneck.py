@@ -22,6 +22,14 @@ class Latent:
         Shape (B, D), float32 (float64 for a model in double precision).
     sigma : Tensor
         Shape (B, D), positive, of the same type.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from infoalign_dgl.models import Latent
+    >>> latent = Latent(mu=torch.tensor([[3.0, 4.0]]), sigma=torch.ones(1, 2))
+    >>> latent.kl().item()  # half the squared length of mu where sigma is 1
+    12.5
     """
 
     mu: Tensor

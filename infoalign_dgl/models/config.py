@@ -45,6 +45,16 @@ class ModelConfig:
     References
     ----------
     Liu et al. 2024, Learning Molecular Representation in a Cell, appendix on implementation (the defaults).
+
+    Examples
+    --------
+    >>> from infoalign_dgl.models import ModelConfig
+    >>> ModelConfig(spaces={"painting": 579}, modality={"painting": "morphology"}).hidden
+    300
+    >>> ModelConfig(layers=1)
+    Traceback (most recent call last):
+        ...
+    infoalign_dgl.errors.RunError: 'layers' must be at least 2, not 1
     """
 
     encoder: str = "gin-virtual"

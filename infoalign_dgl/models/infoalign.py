@@ -37,6 +37,19 @@ class InfoAlign(nn.Module):
     References
     ----------
     Liu et al. 2024, Learning Molecular Representation in a Cell, section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from infoalign_dgl.models import InfoAlign, ModelConfig
+    >>> from infoalign_dgl.molecules import featurize
+    >>> config = ModelConfig(hidden=16, layers=2, spaces={"painting": 5}, modality={"painting": "morphology"})
+    >>> model = InfoAlign(config).eval()
+    >>> latent = model.encode(featurize(["CCO", "c1ccccc1"])[0].gather(np.arange(2)))
+    >>> latent.mu.shape, bool((latent.sigma > 0).all())
+    (torch.Size([2, 16]), True)
+    >>> model.decode("painting", latent.mu).shape
+    torch.Size([2, 5])
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -208,6 +208,17 @@ def featurize(
     (PackedMolecules, list of (str or None))
         One molecule per input row, without atoms where the row failed, and why each row failed (None: it did
         not).
+
+    Examples
+    --------
+    >>> from infoalign_dgl.molecules import featurize
+    >>> packed, reasons = featurize(["CCO", "C1CC"])
+    >>> len(packed), packed.atom_offsets.tolist(), packed.bond_atoms.tolist()
+    (2, [0, 3, 3], [[0, 1], [1, 2]])
+    >>> packed.atom_features[:, 0].tolist()  # atomic number less 1: two carbons, an oxygen
+    [5, 5, 7]
+    >>> reasons
+    [None, 'does not parse as SMILES']
     """
     chunks = map_chunks(_featurize_chunk, smiles, num_workers=num_workers, progress=progress, helpers=helpers)
     return pack_chunks(chunks)

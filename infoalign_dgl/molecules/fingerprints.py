@@ -50,6 +50,16 @@ def morgan_fingerprints(
     ------
     ValueError
         If a row does not parse, or ``num_bits`` is not a positive multiple of 8.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from infoalign_dgl.molecules import morgan_fingerprints
+    >>> bits = morgan_fingerprints(["CCO", "OCC", "c1ccccc1"], radius=2, num_bits=64)
+    >>> bits.shape, bool((bits[0] == bits[1]).all())
+    ((3, 8), True)
+    >>> np.unpackbits(bits, axis=1).sum(axis=1).tolist()
+    [6, 6, 3]
     """
     return fingerprints_by_radius(smiles, (radius,), num_bits=num_bits, num_workers=num_workers)[0]
 

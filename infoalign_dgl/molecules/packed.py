@@ -93,6 +93,15 @@ class PackedMolecules:
             If an id is not in [0, n).
         SourceError
             If a bond names an atom that its molecule lacks.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from infoalign_dgl.molecules import featurize
+        >>> packed, _ = featurize(["CCO", "C", "N"])
+        >>> batch = packed.gather(np.array([2, 0]))
+        >>> batch.num_molecules, batch.molecule.tolist()
+        (2, [0, 1, 1, 1])
         """
         import torch
 

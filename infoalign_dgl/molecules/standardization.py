@@ -85,6 +85,17 @@ def standardize(
     ------
     ValueError
         If ``kind`` is neither "smiles" nor "inchi".
+
+    Examples
+    --------
+    A salt, a charge, and no structure at all:
+
+    >>> from infoalign_dgl.molecules import standardize
+    >>> found = standardize(["CC(=O)[O-].[Na+]", "OC(C)=O", "C1CC"])
+    >>> found.smiles
+    ['CC(=O)O', 'CC(=O)O', None]
+    >>> found.key[0] == found.key[1], found.reason[2]
+    (True, 'does not parse as SMILES')
     """
     if kind not in ("smiles", "inchi"):
         raise ValueError(f"'kind' must be 'smiles' or 'inchi', not {kind!r}")

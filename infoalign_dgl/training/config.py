@@ -107,6 +107,17 @@ class PretrainConfig:
     ------
     RunError
         Naming the first setting that makes no sense.
+
+    Examples
+    --------
+    >>> from infoalign_dgl.training import PretrainConfig
+    >>> published = PretrainConfig()
+    >>> published.batch_size, published.epochs, published.walk_length, published.beta
+    (3072, 300, 4, 1e-09)
+    >>> PretrainConfig(batch_size=1)
+    Traceback (most recent call last):
+        ...
+    infoalign_dgl.errors.RunError: 'batch_size' must be at least 2, not 1
     """
 
     epochs: int = 300

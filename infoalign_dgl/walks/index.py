@@ -110,6 +110,15 @@ class WalkIndex:
         ------
         WalkError
             If shapes differ, an id is out of range, a weight is not in [0, 1], or a node has over 2^31 arcs.
+
+        Examples
+        --------
+        >>> from infoalign_dgl import WalkIndex
+        >>> index = WalkIndex.from_edges(src=[0, 2, 0], dst=[1, 1, 2], weight=[0.5, 1.0, 0.25], num_nodes=3)
+        >>> index.indptr.tolist(), index.indices.tolist(), index.weight.tolist()
+        ([0, 2, 2, 3], [1, 2, 1], [0.5, 0.25, 1.0])
+        >>> index.edge_ids.tolist()
+        [0, 2, 1]
         """
         count = _node_count(num_nodes)
         sources, targets = to_ids(src, "src"), to_ids(dst, "dst")
@@ -202,6 +211,13 @@ class WalkIndex:
         ------
         WalkError
             If this index has no relations, or one is out of range.
+
+        Examples
+        --------
+        >>> from infoalign_dgl import WalkIndex
+        >>> index = WalkIndex.from_edges([0, 0, 1], [1, 2, 2], [0.5, 1.0, 0.25], 3, relations=[0, 1, 1])
+        >>> index.restrict([1]).indices.tolist(), index.restrict([1]).edge_ids.tolist()
+        ([2, 2], [1, 2])
         """
         kinds = to_ids(relations, "relations")
         outside = (kinds < 0) | (kinds >= self.num_relations)

@@ -95,6 +95,18 @@ def collapse_targets(
     ------
     WalkError
         If shapes, types or devices do not fit together, or a node or row is out of range.
+
+    Examples
+    --------
+    A walk that visits the nodes 0 and 1, whose rows are averaged by alpha, and one that meets no row:
+
+    >>> import numpy as np
+    >>> from infoalign_dgl.walks import collapse_targets
+    >>> nodes, alpha = np.array([[2, 0, 1], [2, -1, -1]]), np.array([[1, 1, 0.5], [1, 0, 0]], np.float32)
+    >>> values = np.array([[0.0, 1.0], [0.75, 1.0]], np.float32)
+    >>> targets = collapse_targets(nodes, alpha, row_index=np.array([0, 1, -1]), values=values)
+    >>> targets.molecule.tolist(), targets.alpha.tolist(), targets.mean.tolist()
+    ([0], [1.5], [[0.25, 1.0]])
     """
     arguments = {"nodes": nodes, "alpha": alpha, "row_index": row_index, "values": values}
     device = _common_device(arguments)

@@ -130,6 +130,20 @@ def random_walks(
     Liu et al. 2024, "Learning Molecular Representation in a Cell", section 3 (walks and alpha). Grover and
     Leskovec 2016, "node2vec: Scalable Feature Learning for Networks", section 3.2 (p and q). Dong et al.
     2017, "metapath2vec: Scalable Representation Learning for Heterogeneous Networks", section 3.2.
+
+    Examples
+    --------
+    A path of three nodes has one walk, and alpha is the product of its weights:
+
+    >>> from infoalign_dgl import WalkIndex, random_walks
+    >>> index = WalkIndex.from_edges(src=[0, 1], dst=[1, 2], weight=[0.5, 0.25], num_nodes=3)
+    >>> walks = random_walks(index, seeds=[0, 1], length=2, return_edges=True)
+    >>> walks.nodes.tolist()
+    [[0, 1, 2], [1, 2, -1]]
+    >>> walks.alpha.tolist()
+    [[1.0, 0.5, 0.125], [1.0, 0.25, 0.0]]
+    >>> walks.edges.tolist()
+    [[0, 1], [1, -1]]
     """
     chosen = _choose_backend(backend)
     request = make_request(
