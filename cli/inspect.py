@@ -21,14 +21,25 @@ if TYPE_CHECKING:
 @click.option(
     "--walk-length", type=click.IntRange(min=0), default=4, show_default=True, help="Steps of a walk."
 )
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write all this as one page instead, with nodes to search, explore and walk from.",
+)
 @json_option
-def command(graph: Path, node: str | None, walk_length: int, as_json: bool) -> None:
+def command(graph: Path, node: str | None, walk_length: int, html: Path | None, as_json: bool) -> None:
     """Say what is in a context graph and what training will see of it.
 
     Counts, coverage, isolated molecules, the share of a molecule's alpha mass that each feature space
     gets, hubs, how many similarity edges other thresholds would keep, and how much of the profiles'
     similarity comes from the table, batch, plate or well they were measured in.
     """
+    if html is not None:
+        for given, option in ((node is not None, "--node"), (as_json, "--json")):
+            if given:
+                raise click.UsageError(f"--html writes a page of the whole graph: leave out {option}")
+        _write_page(graph, html, walk_length)
+        return
     from infoalign_dgl.cli._graph_tables import print_counts
     from infoalign_dgl.context import ContextGraph, describe_node, diagnose
     from infoalign_dgl.context.confounding import confounding
@@ -48,6 +59,24 @@ def command(graph: Path, node: str | None, walk_length: int, as_json: bool) -> N
     print_counts(loaded)
     _print_diagnosis(found)
     _print_confounding(confounded)
+
+
+def _write_page(graph: Path, html: Path, walk_length: int) -> None:
+    from infoalign_dgl.errors import InfoAlignError
+
+    try:
+        import jinja2  # noqa: F401
+        import matplotlib as mpl
+    except ImportError as error:
+        raise InfoAlignError(
+            f"a page needs {error.name}, which is not installed: pip install 'infoalign-dgl[plots]'"
+        ) from error
+    mpl.use("Agg")
+    from infoalign_dgl.context import ContextGraph
+    from infoalign_dgl.plots.pages import write_graph_page
+
+    write_graph_page(ContextGraph.load(graph), html, length=walk_length)
+    click.echo(f"Wrote {html} ({html.stat().st_size / 1e6:.1f} MB).")
 
 
 def _print_diagnosis(found: Diagnosis) -> None:

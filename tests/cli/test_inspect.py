@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from infoalign_dgl.cli.inspect import command
 from infoalign_dgl.context import build_context_graph
+from infoalign_dgl.errors import InfoAlignError
 
 
 @pytest.fixture
@@ -41,3 +43,39 @@ def test_confounding_is_shown(folder):
     assert plate["share"] > 0.8
     assert plate["p"] == pytest.approx(1 / 201)
     assert found["num_nodes"]["morphology"] == 60
+
+
+def test_a_page_is_written_instead(folder, tmp_path):
+    page = tmp_path / "report.html"
+    shown = CliRunner().invoke(command, [str(folder), "--html", str(page), "--walk-length", "2"])
+    assert shown.exit_code == 0, shown.output
+    assert shown.output == f"Wrote {page} ({page.stat().st_size / 1e6:.1f} MB).\n"
+    text = page.read_text()
+    assert text.endswith("</html>")
+    assert "What walks of 2 steps meet" in text
+    assert "connect profiles of one plate, where chance gives" in text
+    assert "wells.csv" in text
+
+
+@pytest.mark.parametrize("option", [["--json"], ["--node", "gene:1"]])
+def test_a_page_is_of_the_whole_graph(folder, tmp_path, option):
+    shown = CliRunner().invoke(command, [str(folder), "--html", str(tmp_path / "page.html"), *option])
+    assert shown.exit_code == 2
+    assert f"leave out {option[0]}" in shown.output
+    assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_what_a_page_needs_is_said(folder, tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    shown = CliRunner().invoke(command, [str(folder), "--html", str(tmp_path / "page.html")])
+    assert isinstance(shown.exception, InfoAlignError)
+    assert str(shown.exception) == (
+        f"a page needs {package}, which is not installed: pip install 'infoalign-dgl[plots]'"
+    )
+
+
+def test_a_page_that_cannot_be_written_is_said(folder, tmp_path):
+    shown = CliRunner().invoke(command, [str(folder), "--html", str(tmp_path / "nowhere" / "page.html")])
+    assert isinstance(shown.exception, InfoAlignError)
+    assert "could not write" in str(shown.exception)
