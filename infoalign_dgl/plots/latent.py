@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from infoalign_dgl.plots._axes import axes_or_new
+from infoalign_dgl.plots._labelled import draw_labelled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,13 +46,6 @@ def draw_latent_map(
     names = np.asarray(labels)
     whole = np.isfinite(vectors).all(axis=1)
     points = PCA(2, random_state=0).fit_transform(StandardScaler().fit_transform(np.asarray(vectors)[whole]))
-    colours = [plt.get_cmap("tab20")(shade) for shade in range(20)]
-    for number, name in enumerate(sorted(set(names[whole]))):
-        chosen = names[whole] == name
-        colour, order = ("0.85", 1) if name == "" else (colours[number % len(colours)], 2)
-        x, y = points[chosen].T
-        axes.scatter(x, y, s=9, color=colour, zorder=order, label=name or None, linewidths=0)
+    draw_labelled(axes, points, names[whole])
     axes.set(xlabel="component 1", ylabel="component 2", title=title)
-    axes.legend(frameon=False, fontsize=8, markerscale=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    axes.spines[["top", "right"]].set_visible(False)
     return axes

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from infoalign_dgl.plots._axes import axes_or_new
+from infoalign_dgl.plots._metrics import LOSS, TARGETS, read_metrics, spaces_of
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from pathlib import Path
 
-_PREFIX = "loss/"
+    from matplotlib.axes import Axes
 
 
 def draw_losses(run: str | Path, axes: Axes | None = None, *, window: int = 20) -> Axes:
@@ -24,7 +23,7 @@ def draw_losses(run: str | Path, axes: Axes | None = None, *, window: int = 20) 
     Parameters
     ----------
     run : path
-        A run folder; its ``metrics.jsonl`` is read.
+        A run folder; its ``metrics.jsonl`` is read. One without a step gives empty axes.
     axes : matplotlib Axes, optional
         Where to draw; a new figure by default.
     window : int
@@ -36,11 +35,11 @@ def draw_losses(run: str | Path, axes: Axes | None = None, *, window: int = 20) 
         The axes drawn on.
     """
     axes = axes_or_new(axes, (8.0, 4.5))
-    lines = [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
-    for space in (key.removeprefix(_PREFIX) for key in lines[0] if key.startswith(_PREFIX)):
-        visited = [line for line in lines if line[f"targets/{space}"]]  # others have a loss of exactly 0
+    lines = read_metrics(run)
+    for space in spaces_of(lines):
+        visited = [line for line in lines if line[TARGETS + space]]  # others have a loss of exactly 0
         steps = np.array([line["step"] for line in visited])
-        values = np.array([line[_PREFIX + space] for line in visited], dtype=float)
+        values = np.array([line[LOSS + space] for line in visited], dtype=float)
         width = min(window, len(values))
         if width:
             smooth = np.convolve(values, np.ones(width) / width, mode="valid")
@@ -48,6 +47,7 @@ def draw_losses(run: str | Path, axes: Axes | None = None, *, window: int = 20) 
     axes.set(
         xlabel="step", ylabel="change of the loss per column (nats)", title="Training loss since the start"
     )
-    axes.legend(frameon=False)
+    if axes.get_lines():
+        axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return axes
