@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infoalign_dgl.errors import EvaluationError, RunError
@@ -12,16 +11,17 @@ from infoalign_dgl.evaluation.schedule import Part, Schedule
 from infoalign_dgl.training.checkpoint import saved_steps
 from infoalign_dgl.training.config import CONTROLS
 from infoalign_dgl.training.run_folder import CONFIG, read_config
+from infoalign_dgl.training.run_graph import differs, load_graph_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from infoalign_dgl.context import ContextGraph
     from infoalign_dgl.training.config import PretrainConfig
     from infoalign_dgl.training.run_folder import RunConfig
 
 FOLDER = "controls"
-_OF_GRAPH = ("sums_sha256", "molecules_sha256", "nodes", "edges")
 
 
 def headings(runs: Mapping[str, Path], *, controls: bool) -> dict[str, str]:
@@ -82,10 +82,9 @@ def train_controls(
     Raises
     ------
     EvaluationError
-        If nothing says how the run was trained, its graph is not there, or the folder has another run's
-        controls.
+        If nothing says how the run was trained, or the folder has another run's controls.
     RunError
-        If pretraining fails, or is stopped.
+        If the run's graph is not there, or pretraining fails or is stopped.
     """
     schedule = schedule or Schedule()
     config = read_config(run)
@@ -108,7 +107,7 @@ def train_controls(
         schedule.expect(f"control {name}", Part("pretraining", max(left, 1)))
     if not missing:
         return targets
-    context = _load_graph(run, config, graph)
+    context = load_graph_of(run, graph)
     if config.processes > 1:
         say(
             f"The run was pretrained by {config.processes} processes and its controls are by one, whose "
@@ -145,7 +144,7 @@ def _is_done(target: Path, settings: PretrainConfig, config: RunConfig, steps: i
         settings.check_resumes(earlier.pretrain)
     except RunError as error:
         raise _is_another(target, str(error)) from error
-    if _differs(earlier.graph, config.graph) or done > steps:
+    if differs(earlier.graph, config.graph) or done > steps:
         what = "graph" if done <= steps else "number of steps"
         raise _is_another(target, f"the run has another {what}")
     return done == steps
@@ -155,34 +154,6 @@ def _is_another(target: Path, why: str) -> EvaluationError:
     return EvaluationError(
         f"'{target}' is a control of another run ({why}): choose another folder for the results, or delete it"
     )
-
-
-def _differs(one: dict[str, object], other: dict[str, object]) -> bool:
-    return any(one[name] != other[name] for name in _OF_GRAPH if name in one and name in other)
-
-
-def _load_graph(run: Path, config: RunConfig, given: Path | None) -> ContextGraph:
-    """Load the graph that a run was pretrained on, from where it was or is said to be."""
-    from infoalign_dgl.context import ContextGraph
-    from infoalign_dgl.training.setup import describe_graph
-
-    was = config.graph.get("folder")
-    if given is None and was is None:
-        raise EvaluationError(
-            f"'{run}' does not say which graph it was pretrained on: name the graph's folder with --graph"
-        )
-    path = given or Path(str(was))
-    if not path.is_dir():
-        moved = "that the run was pretrained on" if given is None else "given by --graph"
-        raise EvaluationError(
-            f"the graph {moved} is not in '{path}': say where it is now with --graph, or leave --controls out"
-        )
-    graph = ContextGraph.load(path)
-    if _differs(describe_graph(graph), config.graph):
-        raise EvaluationError(
-            f"'{path}' is not the graph that '{run}' was pretrained on: name that one with --graph"
-        )
-    return graph
 
 
 def _pretrain(graph: ContextGraph, target: Path, settings: PretrainConfig) -> None:
