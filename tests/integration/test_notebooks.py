@@ -1,4 +1,4 @@
-"""Notebooks run top to bottom under nbmake, and what is stored of their outputs is small and of no machine."""
+"""Notebooks run top to bottom under nbmake; what is stored of their outputs is small and of no machine."""
 
 from __future__ import annotations
 
