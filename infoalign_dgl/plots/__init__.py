@@ -25,6 +25,7 @@ _EXPORTS = {
     "draw_task_scores": "infoalign_dgl.plots.evaluation",
     "draw_throughput": "infoalign_dgl.plots.throughput",
     "draw_umap": "infoalign_dgl.plots.umap",
+    "draw_validation": "infoalign_dgl.plots.training",
     "draw_visits": "infoalign_dgl.plots.walks",
     "draw_walks": "infoalign_dgl.plots.walks",
     "draw_weights": "infoalign_dgl.plots.distributions",

@@ -1,18 +1,17 @@
-"""Points in two dimensions, coloured by a label."""
+"""Points in two dimensions, told apart by a label."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
-import numpy as np
-
 from infoalign_dgl.plots._axes import COLOURS
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
 
-_TOLD_APART = 6  # colours of the shared palette that are neither pale nor grey
+_COLOURS = COLOURS[:6]  # the others are pale or grey
+_MARKERS = "o^sDvP"  # for more labels than colours
 
 
 def draw_labelled(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
@@ -25,13 +24,13 @@ def draw_labelled(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     labels : (n,) array of str
     """
     named = sorted(set(labels) - {""})
-    few = COLOURS[:_TOLD_APART]
-    colours = few if len(named) <= len(few) else [plt.get_cmap("tab20")(shade) for shade in range(20)]
     x, y = points[labels == ""].T
     axes.scatter(x, y, s=9, color="0.8", zorder=1, linewidths=0)
     for number, name in enumerate(named):
-        x, y = points[np.asarray(labels) == name].T
-        axes.scatter(x, y, s=9, color=colours[number % len(colours)], zorder=2, label=name, linewidths=0)
+        x, y = points[labels == name].T
+        colour = _COLOURS[number % len(_COLOURS)]
+        marker = _MARKERS[number // len(_COLOURS) % len(_MARKERS)]
+        axes.scatter(x, y, s=14, color=colour, marker=marker, zorder=2, label=name, linewidths=0)
     if named:
-        axes.legend(frameon=False, fontsize=8, markerscale=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        axes.legend(frameon=False, fontsize=8, markerscale=1.6, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.spines[["top", "right"]].set_visible(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from infoalign_dgl.errors import EvaluationError
@@ -90,7 +91,7 @@ def draw_ranked_profiles(
     ):  # below the prediction; where ranks jump
         axes.axhline(line, color="white", linewidth=5)
     axes.set(xticks=[], xlabel=f"{profiles.shape[1]:,} features, by what is predicted")
-    axes.get_figure(root=True).colorbar(image, ax=axes, label="from the mean,\nby row size", pad=0.02)
+    plt.colorbar(image, ax=axes, label="from the mean,\nby row size", pad=0.02)
     return axes
 
 

@@ -12,6 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from infoalign_dgl.errors import EvaluationError
 from infoalign_dgl.plots import draw_umap
+from infoalign_dgl.plots._labelled import draw_labelled
 
 mpl.use("Agg")
 
@@ -47,6 +48,18 @@ def test_clusters_stay_together_and_the_seed_decides() -> None:
     other = _offsets(draw_umap(vectors, labels.tolist(), seed=1))
     np.testing.assert_array_equal(again["a"], found["a"])
     assert not np.array_equal(other["a"], found["a"])
+
+
+def test_more_labels_than_colours_are_told_apart_by_their_marks() -> None:
+    axes = plt.figure().subplots()
+    names = np.array([f"m{number:02d}" for number in range(14)])
+    draw_labelled(axes, np.zeros((14, 2)), names)
+    seen = {
+        (tuple(points.get_facecolor()[0]), points.get_paths()[0].vertices.tobytes())
+        for points in axes.collections
+        if not points.get_label().startswith("_")
+    }
+    assert len(seen) == 14
 
 
 @pytest.mark.parametrize(
