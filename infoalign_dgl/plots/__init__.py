@@ -8,13 +8,19 @@ from __future__ import annotations
 from infoalign_dgl._lazy import lazy_exports
 
 _EXPORTS = {
+    "draw_alpha_mass": "infoalign_dgl.plots.explanation",
     "draw_best_shares": "infoalign_dgl.plots.evaluation",
     "draw_bounds": "infoalign_dgl.plots.bounds",
     "draw_comparison": "infoalign_dgl.plots.comparison",
     "draw_coverage": "infoalign_dgl.plots.distributions",
     "draw_degrees": "infoalign_dgl.plots.distributions",
+    "draw_dimension_divergences": "infoalign_dgl.plots.dimensions",
+    "draw_features": "infoalign_dgl.plots.explanation",
+    "draw_groups": "infoalign_dgl.plots.explanation",
+    "draw_kl": "infoalign_dgl.plots.training",
     "draw_latent_map": "infoalign_dgl.plots.latent",
     "draw_latent_spread": "infoalign_dgl.plots.latent_spread",
+    "draw_learning_rate": "infoalign_dgl.plots.training",
     "draw_losses": "infoalign_dgl.plots.losses",
     "draw_metagraph": "infoalign_dgl.plots.metagraph",
     "draw_neighborhood": "infoalign_dgl.plots.neighborhood",
