@@ -56,6 +56,7 @@ html_static_path = ["_static"]
 html_css_files = ["page.css"]
 html_copy_source = False
 html_show_copyright = False
+html_show_search_summary = False  # it fetches pages, which browsers refuse where they are read from a disk
 html_show_sphinx = False
 html_theme_options = {
     # The accents of the pages that `inspect --html` and `report` write.

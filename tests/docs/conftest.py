@@ -70,8 +70,8 @@ def stand_ins(once):
 
     def make(folder):
         call("build-graph", "simulated:500", "-o", folder / "graph")
-        small = ["--max-steps", "3", "--batch-size", "32", "--device", "cpu"]
-        call("pretrain", folder / "graph", "-o", folder / "run", *small)
+        small = "--max-steps 30 --batch-size 64 --hidden 64 --layers 3 --lr 2e-3 --dropout 0.1 --device cpu"
+        call("pretrain", folder / "graph", "-o", folder / "run", *small.split())
         molecules = pd.read_parquet(folder / "graph/nodes/molecule.parquet")["smiles"].iloc[:60]
         table = pd.DataFrame({"id": [f"M{n}" for n in range(60)], "smiles": list(molecules)})
         table.to_csv(folder / "molecules.csv", index=False)

@@ -178,10 +178,22 @@ def test_marks_and_nested_blocks_are_read(blocks):
         ),
         ("<!-- runs in: tests/cli/test_check.py -->\n```bash\ninfoalign-dgl sweep g -o s\n```", "runs no"),
         ("```toml\n[similarity]\ntreshold = 0.8\n```", "treshold"),
+        ('```toml\n[[molecules]]\nname = "a"\nfile = "a.csv"\nsmile = "s"\n```', "smile"),
+        ("    infoalign-dgl doctor\n", "indented code"),
         ("```python\nfrom infoalign_dgl.walks import random_walk\n```", "random_walk"),
     ],
 )
 def test_wrong_blocks_are_refused(blocks, text, says):
-    (block,) = blocks.blocks_of(text)
     with pytest.raises(Exception, match=says):
-        blocks.check(block, Path("x.md"))
+        for block in blocks.blocks_of(text):
+            blocks.check(block, Path("x.md"))
+
+
+def test_a_part_of_a_spec_is_checked_by_itself(blocks):
+    (block,) = blocks.blocks_of("```toml\n[similarity]\nthreshold = 0.7\n```")
+    blocks.check(block, Path("x.md"))
+
+
+def test_quotes_in_commands_are_kept(blocks):
+    text = 'x=1 infoalign-dgl explain run --molecule "C(=O)" | tee a; -m infoalign_dgl.cli doctor  # (all)'
+    assert blocks.our_commands(text) == [["explain", "run", "--molecule", "C(=O)"], ["doctor"]]
