@@ -186,7 +186,8 @@ def sample_tables(graph: ContextGraph, sample: Sample) -> list[PageTable]:
 
 def _dropped(table: dict[str, Any]) -> list[Sequence[Any]]:
     """List why rows of a table were dropped, most rows first; metaedges that were not chosen are one."""
-    asked, unchosen = {}, {}
+    asked: dict[str, int] = {}
+    unchosen: dict[str, int] = {}
     for reason, count in table["dropped"].items():
         (unchosen if reason.startswith("metaedge ") else asked)[reason] = count
     rows: list[Sequence[Any]] = [

@@ -340,7 +340,7 @@ def test_screenshots(case, open_page, screenshots, name, width, height, dark):
     )
     assert (ground == "rgb(255,255,255)") == (not dark)
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    page.screenshot(path=screenshots / f"graph-{name}.png", full_page=True)
+    page.screenshot(path=screenshots / f"graph-{name}.png", full_page=True, timeout=120_000)
 
 
 def test_colours_change_with_the_theme(shown):

@@ -75,7 +75,9 @@ const explorer = (() => {
     if (graph.walks.has(node.number)) {
       actions.append(button("Walks from here", () => { by("walks").scrollIntoView(); by("play").focus({ preventScroll: true }); }));
     }
-    parts.push(actions, attributes(node));
+    parts.push(actions);
+    if (node.type === "molecule" && !graph.walks.has(node.number)) parts.push(element("p", "This page keeps no walks of this molecule.", { class: "note" }));
+    parts.push(attributes(node));
     parts.push(element("h3", "Neighbours"), element("p", node.arcs.length ? "Those of largest weight first; a button chooses one." : "None here.", { class: "note" }));
     parts.push(neighbours(node));
     panel.replaceChildren(...parts);
@@ -110,9 +112,10 @@ const explorer = (() => {
     return item;
   }));
 
-  // Molecules with most kinds of edges show most of what a graph is.
+  // Molecules with most kinds of edges show most of what a graph is, and those whose first walk loses most, what alpha is.
+  const left = (node) => graph.walks.get(node.number)[0][1].at(-1) ?? 1;
   const examples = [...graph.walks.keys()].map((number) => graph.nodes[number])
-    .sort((a, b) => b.degrees.length - a.degrees.length || a.number - b.number).slice(0, 5);
+    .sort((a, b) => b.degrees.length - a.degrees.length || left(a) - left(b) || a.number - b.number).slice(0, 5);
 
   const search = () => {
     const text = by("query").value;
