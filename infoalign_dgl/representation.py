@@ -94,7 +94,7 @@ class Representation:
 
     def _source(self) -> str:
         # <run>/checkpoints/step-<N>
-        run, step = self.checkpoint.parent.parent.name, self.checkpoint.name.removeprefix("step-")
+        run, step = self.checkpoint.resolve().parent.parent.name, self.checkpoint.name.removeprefix("step-")
         return f"run '{run}', step {step}{', of canonical tautomers' if self.tautomer else ''}"
 
     @property
