@@ -90,6 +90,7 @@ def open_page(browser):
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
         )
+        context.set_default_timeout(120_000)  # ms: a busy machine takes its time
         contexts.append(context)
         shown = Opened(context.new_page())
         url = Path(path).resolve().as_uri()
