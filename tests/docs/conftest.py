@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,7 @@ def once(tmp_path_factory, request):
         with (shared / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (shared / f"{name}.done").exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what a process left that failed
                 folder.mkdir()
                 make(folder)
                 (shared / f"{name}.done").touch()
