@@ -20,7 +20,7 @@ from PIL import Image
 MOST_OF_A_PICTURE = 30_000  # bytes, as in the file
 MOST_OF_A_NOTEBOOK = 150_000
 DOTS_PER_INCH = 80
-COLOURS = 24
+COLOURS = 48
 TIMEOUT = 600  # seconds for a cell
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 def build_to_folder(
     spec: str | Path,
-    folder: Path,
+    folder: str | Path,
     *,
     data_root: str | Path | None = None,
     overwrite: bool = False,
@@ -69,6 +69,7 @@ def build_to_folder(
     InfoAlignError
         If the folder exists already, or cannot be written.
     """
+    folder = Path(folder)
     if folder.exists() and not overwrite:  # said before the work, not after
         raise GraphError(
             f"'{folder}' already exists: choose another folder, or pass --overwrite to replace it"
