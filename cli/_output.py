@@ -52,7 +52,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in body:
         table.add_row(*(_cell(value) for value in row))
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    # A structure's [nH] is no markup, and a key's :a: no emoji.
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False, emoji=False)
     if title:
         console.print(title, style="italic")
     console.print(table)

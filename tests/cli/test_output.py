@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from infoalign_dgl.cli._output import StageProgress
+from infoalign_dgl.cli._output import StageProgress, print_table
 
 
 class Clock:
@@ -76,3 +76,11 @@ def test_a_line_never_wraps(clock, monkeypatch):
     monkeypatch.setenv("COLUMNS", "30")
     StageProgress(lambda _left: "x" * 100, clock)("trees", 0, 4)
     assert len(shown.getvalue().removeprefix("\r\x1b[K")) == 29
+
+
+def test_tables_show_text_as_it_is(capsys):
+    print_table("of [b]plate[/b]", ["structure", "key"], [("c1cc[nH]c1", "a:b:c"), ("C[/b]", "[se]")])
+    title, header, *rows = capsys.readouterr().out.splitlines()
+    assert title == "of [b]plate[/b]"
+    assert header.split() == ["structure", "key"]
+    assert [row.split() for row in rows if row] == [["c1cc[nH]c1", "a:b:c"], ["C[/b]", "[se]"]]
