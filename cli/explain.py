@@ -105,7 +105,7 @@ def _print(found: Explanation) -> None:
         _print_alpha_mass(found.alpha_mass)
     _print_similar(found.similar)
     print_table(
-        f"How far the decoders of {Path(found.run).name}, {found.checkpoint}, can be trusted",
+        f"How far the decoders of {Path(found.run).resolve().name}, {found.checkpoint}, can be trusted",
         ["space", "departure", "held out", "targets", "correlation", "beyond means", "rank"],
         [_trust(space) for space in found.predictions],
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,8 +19,10 @@ from infoalign_dgl.context.vocabulary import NODE_TYPES
 from infoalign_dgl.errors import InfoAlignError, RunError
 from infoalign_dgl.evaluation._pairs import Space, read_spaces
 from infoalign_dgl.explanation import alpha_mass, explain
+from infoalign_dgl.explanation.molecule import find_molecule
 from infoalign_dgl.explanation.names import parse_feature
 from infoalign_dgl.explanation.predictions import group_features
+from infoalign_dgl.explanation.walked import name_node
 from infoalign_dgl.explanation.yardstick import Profiles, yardstick
 from infoalign_dgl.molecules import morgan_fingerprints
 from infoalign_dgl.representation import load
@@ -32,14 +32,13 @@ NEW = "O=C(O)c1ccccc1OC(C)=O"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A graph's folder and a run of it: ids, gene names, and a held-out tenth."""
-    path = Path(__file__).parent / "training" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("tiny", path)
-    tiny = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tiny)
-    folder = tmp_path_factory.mktemp("explain")
-    graph = tiny.make_graph()
+def made(once, tiny):
+    """A graph's folder and a run of it: ids, gene names, and a held-out fifth."""
+    folder = once("explanation", lambda folder: make(folder, tiny.make_graph()))
+    return folder, ContextGraph.load(folder / "graph")
+
+
+def make(folder, graph):
     graph.nodes["molecule"]["ids"] = [f"TOY-{i:03d};OLD{i}" for i in range(graph.num_nodes["molecule"])]
     graph.nodes["gene"]["symbol"] = [f"SYM{i}" for i in range(6)]
     space = graph.spaces["l1000"]
@@ -54,7 +53,7 @@ def made(tmp_path_factory):
         holdout=0.2, device="cpu",
     )  # fmt: skip
     pretrain(graph, folder / "run", config, console=Console(quiet=True))
-    return folder, graph
+    explain(folder / "run", NEW, walks=2, draws=2, top=1)  # keeps the fingerprints beside the graph
 
 
 def small_graph():
@@ -363,9 +362,32 @@ def test_a_molecule_is_found_by_whatever_names_it(made):
     assert explain(folder / "run", other_stereo, walks=2, draws=2, top=1).subject.node == 7
 
 
-def test_neighbours_of_a_new_molecule_are_rdkits(made):
+def test_no_name_is_not_that_of_a_molecule_without_ids(made):
+    _, graph = made
+    table = graph.nodes["molecule"].assign(ids="")
+    nodes = {**graph.nodes, "molecule": table}
+    with pytest.raises(InfoAlignError, match="'' is no molecule of the graph and empty: give SMILES"):
+        find_molecule(replace_nodes(graph, nodes), " ", np.zeros(0, np.int64), tautomer=False)
+
+
+def test_a_gene_without_a_symbol_is_called_by_its_key(made):
+    _, graph = made
+    genes = graph.nodes["gene"].assign(symbol=["", *graph.nodes["gene"]["symbol"][1:]])
+    renamed = replace_nodes(graph, {**graph.nodes, "gene": genes})
+    key, first = str(genes["key"].iloc[0]), graph.node_offsets["gene"]
+    assert name_node(renamed, first) == ("gene", key, key)
+    assert name_node(renamed, first + 1)[2] == "SYM1"
+
+
+def replace_nodes(graph, nodes):
+    return ContextGraph(graph.heterograph, nodes, graph.spaces)
+
+
+def test_neighbours_of_a_new_molecule_are_rdkits(made, tmp_path):
     folder, graph = made
-    found = explain(folder / "run", NEW, walks=2)
+    own = tmp_path / "graph"  # a file of which is damaged below
+    shutil.copytree(folder / "graph", own, ignore=shutil.ignore_patterns("cache"))
+    found = explain(folder / "run", NEW, graph=own, walks=2)
     assert found.subject.status == "new"
     assert found.alpha_mass is None
     assert len(found.similar) == 10
@@ -381,12 +403,12 @@ def test_neighbours_of_a_new_molecule_are_rdkits(made):
     for one, i in zip(found.similar, order, strict=True):
         expected = {"cells": i % 2 == 0, "dyes": i % 6 == 1, "l1000": i % 4 == 0}
         assert one.measured == [name for name, there in expected.items() if there]
-    cached = next((folder / "graph/cache").glob("morgan2-*.npy"))
+    cached = next((own / "cache").glob("morgan2-*.npy"))
     np.testing.assert_array_equal(
         np.load(cached), morgan_fingerprints(smiles.tolist(), radius=2, num_bits=2048)
     )
     cached.write_bytes(b"damaged")
-    assert explain(folder / "run", NEW, walks=2).similar == found.similar
+    assert explain(folder / "run", NEW, graph=own, walks=2).similar == found.similar
 
 
 def test_a_run_whose_graph_is_gone_still_predicts_structures_and_says_what_is_missing(made, tmp_path):
@@ -418,6 +440,7 @@ def test_what_cannot_be_explained_is_one_sentence(made, tmp_path):
         ("TOY-0077", "is no molecule of the graph and does not parse as SMILES: did you mean 'TOY-077'"),
         ("c1ccccc", "does not parse as SMILES: give SMILES, InChI"),
         ("C(C)(C)(C)(C)C", "breaks a rule of chemistry"),
+        ("TOY-nothing-of-the-kind", r"SMILES: there is: TOY-000, .*, \.\.\.\. Give SMILES"),
         ("", "empty"),
     ]
     for text, said in cases:

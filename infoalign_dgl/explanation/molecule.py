@@ -70,7 +70,7 @@ def _node_of_name(table: pd.DataFrame, name: str) -> int | None:
             return int(found[0])
     if _INCHIKEY.fullmatch(name):
         return _node_of_block(table, name)
-    if "ids" not in table:  # a graph of before they were kept has none
+    if not name or "ids" not in table:  # a graph of before they were kept has none
         return None
     maybe = np.flatnonzero(table["ids"].str.contains(name, regex=False).to_numpy())
     return next((int(node) for node in maybe if name in table["ids"].iloc[node].split(";")), None)
@@ -116,10 +116,9 @@ def _why_not(graph: ContextGraph | None, text: str, reason: str) -> str:
         names.update(ids.split(";"))
     names.discard("")
     near = sorted(name for name in names if name[:_SAME_START].lower() == text[:_SAME_START].lower())
-    return (
-        f"'{text}' is no molecule of the graph and {reason}: {did_you_mean(text, near)} Give SMILES, InChI, "
-        "an InChIKey, or an id of the graph's tables"
-        if near
-        else f"'{text}' is no molecule of the graph and {reason}: give SMILES, InChI, an InChIKey, or an id "
-        "of the graph's tables"
-    )
+    what = "SMILES, InChI, an InChIKey, or an id of the graph's tables"
+    if not near:
+        return f"'{text}' is no molecule of the graph and {reason}: give {what}"
+    hint = did_you_mean(text, near)
+    end = "" if hint.endswith("?") else "."
+    return f"'{text}' is no molecule of the graph and {reason}: {hint}{end} Give {what}"

@@ -28,7 +28,8 @@ class VisitedNode:
     Attributes
     ----------
     node_type, key, label : str
-        The label is what people call it: a gene's symbol, a molecule's SMILES, a profile's space.
+        The label is what people call it: a gene's symbol, a molecule's SMILES, a profile's space; the key
+        where there is none.
     spaces : list of str
         Feature spaces of the run in which it has a row: what it brings to the targets.
     mass : float
@@ -274,7 +275,7 @@ def name_node(graph: ContextGraph, node: int) -> tuple[str, str, str]:
     kind = next(kind for kind in reversed(NODE_TYPES) if graph.node_offsets[kind] <= node)
     row = graph.nodes[kind].iloc[node - graph.node_offsets[kind]]
     label = {"gene": "symbol", "molecule": "smiles"}.get(kind, "space")
-    return kind, str(row["key"]), str(row[label])
+    return kind, str(row["key"]), str(row[label]) or str(row["key"])
 
 
 def _paths(graph: ContextGraph, walked: Walks, found: dict[int, VisitedNode], top: int) -> list[Path]:

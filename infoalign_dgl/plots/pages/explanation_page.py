@@ -39,7 +39,7 @@ def write_explanation_page(found: Explanation, path: Path) -> None:
         "explanation.html",
         found=found,
         name=found.subject.ids[0] if found.subject.ids else found.subject.inchikey,
-        run=Path(found.run).name,
+        run=Path(found.run).resolve().name,
         structure=structure_image(found.subject.smiles, 320, 220),
         trust=_trust(found),
         spaces=[_space(space) for space in found.predictions],

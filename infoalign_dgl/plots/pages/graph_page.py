@@ -52,7 +52,7 @@ def write_graph_page(graph: ContextGraph, path: str | Path, *, length: int = 4, 
     write_page(
         Path(path),
         "graph.html",
-        name=graph.folder.name if graph.folder else "",
+        name=graph.folder.resolve().name if graph.folder else "",
         graph=graph,
         edges=sum(graph.num_edges.values()),
         diagnosis=found,
