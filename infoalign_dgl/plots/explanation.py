@@ -56,7 +56,7 @@ def draw_alpha_mass(found: AlphaMass, axes: Axes | None = None, *, top: int = 15
             error_kw={"elinewidth": 0.8, "ecolor": "#444444"},
         )
     names = [node.label if node.node_type == "gene" else node.key for node in nodes]
-    axes.set_yticks(range(len(nodes)), [_short(name) for name in names], fontsize=8)
+    axes.set_yticks(range(len(nodes)), [_short(name) for name in names], fontsize=8, parse_math=False)
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     axes.set_xlabel("alpha mass: mean over walks of the sum of alpha")
@@ -113,7 +113,7 @@ def draw_features(found: SpacePrediction, axes: Axes | None = None, *, top: int 
                 for v, f, scale in zip(raw, features, scales, strict=True)
             ]
             axes.plot(shown, places, **style)
-    axes.set_yticks(places, [_short(f.label) for f in features], fontsize=8)
+    axes.set_yticks(places, [_short(f.label) for f in features], fontsize=8, parse_math=False)
     axes.invert_yaxis()
     axes.axvline(0, color="#444444", linewidth=0.8)
     axes.set_xlabel("distance from the median, robust deviations" if as_distance else "predicted value")

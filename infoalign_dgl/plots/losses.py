@@ -36,14 +36,15 @@ def draw_losses(run: str | Path, axes: Axes | None = None, *, window: int = 20) 
     """
     axes = axes_or_new(axes, (8.0, 4.5))
     lines = read_metrics(run)
-    for space in spaces_of(lines):
+    for number, space in enumerate(spaces_of(lines)):
         visited = [line for line in lines if line[TARGETS + space]]  # others have a loss of exactly 0
         steps = np.array([line["step"] for line in visited])
         values = np.array([line[LOSS + space] for line in visited], dtype=float)
         width = min(window, len(values))
         if width:
             smooth = np.convolve(values, np.ones(width) / width, mode="valid")
-            axes.plot(steps[width - 1 :], smooth - smooth[0], label=f"{space} (from {smooth[0]:.3f})")
+            label = f"{space} (from {smooth[0]:.3f})"
+            axes.plot(steps[width - 1 :], smooth - smooth[0], color=f"C{number}", label=label)
     axes.set(
         xlabel="step", ylabel="change of the loss per column (nats)", title="Training loss since the start"
     )

@@ -81,7 +81,8 @@ def draw_ranked_profiles(
     image = axes.imshow(
         rows, aspect="auto", cmap="RdBu_r", vmin=-_STRONGEST, vmax=_STRONGEST, interpolation="nearest"
     )
-    axes.set_yticks(range(len(rows)), ["predicted", *(_label(place, order, own, names) for place in places)])
+    labels = ["predicted", *(_label(place, order, own, names) for place in places)]
+    axes.set_yticks(range(len(rows)), labels, parse_math=False)
     for number, place in enumerate(places, start=1):
         if own[order[place]]:
             axes.get_yticklabels()[number].set_fontweight("bold")

@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 from infoalign_dgl.context import build_context_graph
-from infoalign_dgl.plots import draw_comparison, draw_latent_map, draw_losses, draw_metagraph
+from infoalign_dgl.plots import (
+    draw_comparison,
+    draw_latent_map,
+    draw_losses,
+    draw_metagraph,
+    draw_validation,
+)
 
 mpl.use("Agg")
 
@@ -51,6 +57,23 @@ def test_latent_map_leaves_out_rows_without_a_vector() -> None:
     vectors[3] = np.nan
     axes = draw_latent_map(vectors, ["x"] * 10 + [""] * 10)
     assert sum(len(points.get_offsets()) for points in axes.collections) == 19
+
+
+def test_labels_of_a_map_are_text(tmp_path: Path) -> None:
+    labels = ["_plate", "$x_", "b$y$", ""] * 10
+    axes = draw_latent_map(np.random.default_rng(0).normal(size=(40, 3)), labels)
+    axes.get_figure().savefig(tmp_path / "map.svg")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["$x_", "_plate", "b$y$"]
+
+
+def test_lines_of_a_space_have_one_colour_though_another_was_never_visited(tmp_path: Path) -> None:
+    lines = [
+        {"step": s, "loss/a": 0.0, "targets/a": 0, "loss/b": 0.5, "targets/b": 4,
+         "validation/b/difference": -0.1} for s in (1, 2)
+    ]  # fmt: skip
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    losses, validation = draw_losses(tmp_path), draw_validation(tmp_path)
+    assert losses.get_lines()[0].get_color() == validation.get_lines()[0].get_color()
 
 
 def test_comparison_orders_methods_and_marks_chance() -> None:
