@@ -220,14 +220,17 @@ def test_a_hub_is_drawn_in_parts(case, shown):
 
 
 def test_a_tap_expands(case, shown):
-    find(shown, "ID3")
+    find(shown, "ID5")
+    assert drawn(shown) == {"ID5", HOSTILE}
     shown.locator("#drawing").scroll_into_view_if_needed()
-    at = shown.evaluate(
-        "neighbourhood.cy.nodes().filter(n => n.data('label') === 'l1000-1').renderedPosition()"
-    )
+    other = "neighbourhood.cy.nodes().filter(n => graph.nodes[n.data('number')].label !== 'ID5')"
+    at = shown.evaluate(f"{other}.renderedPosition()")
     box = shown.locator("#drawing").bounding_box()
     shown.mouse.click(box["x"] + at["x"], box["y"] + at["y"])
-    shown.wait_for_function("document.querySelector('#node h3').textContent === 'l1000-1'")
+    shown.wait_for_function("neighbourhood.cy.nodes().length > 2")
+    assert title(shown) == HOSTILE
+    assert case.neighbours(HOSTILE) > {"ID5"}
+    assert drawn(shown) == {HOSTILE} | case.neighbours(HOSTILE)
 
 
 def steps_shown(page):

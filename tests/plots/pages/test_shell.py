@@ -49,17 +49,16 @@ def test_a_name_that_a_template_lacks_is_an_error():
         _environment().from_string("{{ nothing }}").render()
 
 
-def test_a_request_is_noticed(tmp_path, browser):
-    """The fixture that all pages are opened with would see a page that loads something."""
+def test_requests_and_errors_are_noticed(tmp_path, open_page):
+    """The fixture that all pages are opened with sees what it fails a test on."""
     beside = tmp_path / "beside.css"
     beside.write_text("")
     page = tmp_path / "page.html"
-    page.write_text(
-        render("page.html").replace("<style>", '<link rel="stylesheet" href="beside.css"><style>')
-    )
-    asked = []
-    shown = browser.new_page()
-    shown.on("request", lambda request: asked.append(request.url))
-    shown.goto(page.as_uri())
-    shown.close()
-    assert asked == [page.as_uri(), beside.as_uri()]
+    more = '<link rel="stylesheet" href="beside.css">'
+    more += '<script>console.error("said"); throw new Error("thrown")</script>'
+    page.write_text(render("page.html").replace("<style>", more + "<style>", 1))
+    shown = open_page(page)
+    assert shown.requests == [beside.as_uri()]
+    assert sorted(shown.errors) == ["said", "thrown"]
+    shown.requests.clear()
+    shown.errors.clear()
