@@ -21,6 +21,7 @@ from infoalign_dgl.evaluation._pairs import Space, read_spaces
 from infoalign_dgl.explanation import alpha_mass, explain
 from infoalign_dgl.explanation.molecule import find_molecule
 from infoalign_dgl.explanation.names import parse_feature
+from infoalign_dgl.explanation.notes import said_of_sigma
 from infoalign_dgl.explanation.predictions import group_features
 from infoalign_dgl.explanation.walked import name_node
 from infoalign_dgl.explanation.yardstick import Profiles, yardstick
@@ -464,3 +465,15 @@ def test_the_same_call_gives_the_same_and_json_can_hold_it(made, measured):
     node, found = measured
     again = explain(folder / "run", graph.nodes["molecule"]["key"][node], walks=300, top=4)
     assert json.loads(json.dumps(again.to_json(), allow_nan=False)) == json.loads(json.dumps(found.to_json()))
+
+
+def test_a_sigma_at_its_floor_is_not_called_certainty(measured):
+    _, found = measured
+    floor = np.full((1, 300), 1e-7, np.float32)
+    said = said_of_sigma(floor, 1e-9, found.predictions)
+    assert "at the floor that keeps it above 0 (1e-07) in all 300 dimensions" in said
+    assert "so small a beta (1e-09)" in said
+    assert said.endswith("does not make the predictions certain.")
+    floor[0, 0] = 0.5
+    assert "in 299 of the 300 dimensions" in said_of_sigma(floor, 1e-9, found.predictions)
+    assert "floor" not in said_of_sigma(np.full((1, 300), 0.5), 1e-9, found.predictions)

@@ -116,7 +116,8 @@ def explain(
     elif loaded is not None:
         similar = similar_molecules(loaded, subject.smiles, tell=tell)
     notes += notes_on(config, subject, shaped, predictions)
-    notes.append(said_of_sigma(float(sigma.mean()), predictions))
+    beta = None if config.pretrain is None else config.pretrain.beta
+    notes.append(said_of_sigma(sigma, beta, predictions))
     return Explanation(
         run=str(run),
         checkpoint=representation.checkpoint.name,

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from infoalign_dgl.models.bottleneck import AT_FLOOR, SIGMA_FLOOR
+
 if TYPE_CHECKING:
+    import numpy as np
+
     from infoalign_dgl.explanation.results import SpacePrediction, Subject
     from infoalign_dgl.explanation.walked import AlphaMass
     from infoalign_dgl.training.run_folder import RunConfig
@@ -74,16 +78,28 @@ def notes_on(
     return notes
 
 
-def said_of_sigma(latent: float, predictions: list[SpacePrediction]) -> str:
-    """Say what sigma is, given its mean over the latent's dimensions, and what it is not."""
+def said_of_sigma(latent: np.ndarray, beta: float | None, predictions: list[SpacePrediction]) -> str:
+    """Say what sigma is, given that of the latent's dimensions, and what it is not."""
     said = (
-        f"Sigma is what the latent's own spread ({latent:.2g} on average) makes of a prediction. It does not "
-        "cover what the model does not know, and is no error bar of a measurement."
+        f"Sigma is what the latent's own spread ({float(latent.mean()):.2g} on average) makes of a "
+        "prediction. It does not cover what the model does not know, and is no error bar of a measurement."
     )
+    floored = int((latent < AT_FLOOR).sum())
+    if floored:
+        many = f"all {latent.size:,}" if floored == latent.size else f"{floored:,} of the {latent.size:,}"
+        weight = "" if beta is None else f" ({beta:g})"
+        return (
+            f"{said} Here it is at the floor that keeps it above 0 ({SIGMA_FLOOR:g}) in {many} dimensions: "
+            f"with so small a beta{weight} training had next to no reason to leave any spread. That it is "
+            "next to nothing does not make the predictions certain."
+        )
     features = [feature for found in predictions for feature in (*found.up, *found.down)]
     if (
         features
         and max(feature.sigma / max(abs(feature.predicted), 1e-9) for feature in features) < _NO_SPREAD
     ):
-        said += " Here it is next to nothing: a small beta lets training shrink it away."
+        said += (
+            " Here it is next to nothing, since a small beta lets training shrink it away: that does not "
+            "make the predictions certain."
+        )
     return said

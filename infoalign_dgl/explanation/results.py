@@ -58,7 +58,8 @@ class Feature:
     predicted : float
         What the decoder gives for the latent's mean mu.
     sigma : float
-        Standard deviation of the prediction over draws of the latent.
+        Standard deviation of the prediction over draws of the latent; not how sure the prediction is, and
+        next to 0 where training shrank the latent's sigma to its floor.
     reference : float
         What it is compared with: see :class:`SpacePrediction`.
     distance : float

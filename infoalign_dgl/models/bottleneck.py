@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from infoalign_dgl.models.norm import linear_with_exact_bias
 
 SIGMA_FLOOR = 1e-7
+AT_FLOOR = 2 * SIGMA_FLOOR
+"""Below this sigma is the floor that keeps it above 0, and nothing that was learnt."""
 
 
 @dataclass(frozen=True)

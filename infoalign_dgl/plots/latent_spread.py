@@ -1,4 +1,4 @@
-"""How far the latent's mu spreads over molecules, beside how sure the encoder is: its sigma."""
+"""How far the latent's mu spreads over molecules, beside what the encoder leaves open: its sigma."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from infoalign_dgl.errors import EvaluationError
-from infoalign_dgl.models.bottleneck import SIGMA_FLOOR
+from infoalign_dgl.models.bottleneck import AT_FLOOR, SIGMA_FLOOR
 from infoalign_dgl.plots._axes import COLOURS, axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_AT_FLOOR = 2 * SIGMA_FLOOR
 
 
 def draw_latent_spread(mu: np.ndarray, sigma: np.ndarray, axes: Axes | None = None) -> Axes:
@@ -50,7 +48,7 @@ def draw_latent_spread(mu: np.ndarray, sigma: np.ndarray, axes: Axes | None = No
     if whole.sum() < 2:
         raise EvaluationError(f"a spread needs the latents of at least 2 molecules, not {int(whole.sum())}")
     spread, width = mu[whole].std(axis=0), sigma[whole].mean(axis=0)
-    carries, floored = spread > width, sigma[whole].max(axis=0) < _AT_FLOOR
+    carries, floored = spread > width, sigma[whole].max(axis=0) < AT_FLOOR
     low = min(SIGMA_FLOOR, float(width.min())) / 2
     high = 2 * max(1.0, float(spread.max()), float(width.max()))
     axes = axes_or_new(axes, (6.0, 4.5))

@@ -99,12 +99,13 @@ def group_labels(values: list[str | None]) -> tuple[list[str], str]:
 
 
 def _quarters(numbers: np.ndarray) -> list[str]:
-    """Name the quarter that each number is in; empty for one that is not known."""
-    edges = np.nanquantile(numbers, [0.25, 0.5, 0.75])
+    """Name the quarter that each number is in; empty for one that is not known, or not finite."""
+    known = np.isfinite(numbers)
+    edges = np.quantile(numbers[known], [0.25, 0.5, 0.75])
     names = [f"{place}: up to {edge:.3g}" for place, edge in enumerate(edges, 1)]
     names.append(f"4: above {edges[2]:.3g}")
     places = (numbers[:, None] > edges).sum(axis=1)
-    return [names[place] if ok else "" for place, ok in zip(places, np.isfinite(numbers), strict=True)]
+    return [names[place] if ok else "" for place, ok in zip(places, known, strict=True)]
 
 
 def from_graph(config: RunConfig, seed: int) -> Chosen | str:
