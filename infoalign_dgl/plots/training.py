@@ -64,14 +64,10 @@ def draw_kl(run: str | Path, axes: Axes | None = None) -> Axes:
     matplotlib Axes
         The axes drawn on; the scale is logarithmic where the values are above 0.
     """
-    axes = axes_or_new(axes, (6.8, 4.0))
-    lines = read_metrics(run)
-    values = np.array([line["kl"] for line in lines], dtype=float)
-    axes.plot([line["step"] for line in lines], values, color=COLOURS[0], linewidth=1)
+    axes, values = _draw_curve(run, "kl", axes)
     if len(values) and (values > 0).all():
         axes.set_yscale("log")
-    axes.set(xlabel="step", ylabel="KL(p(z|x) || N(0, I)), nats", title="Divergence from the prior")
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set(ylabel="KL(p(z|x) || N(0, I)), nats", title="Divergence from the prior")
     return axes
 
 
@@ -88,10 +84,18 @@ def draw_learning_rate(run: str | Path, axes: Axes | None = None) -> Axes:
     matplotlib Axes
         The axes drawn on.
     """
+    axes, _ = _draw_curve(run, "lr", axes)
+    axes.set_ylim(bottom=0)
+    axes.set(ylabel="learning rate", title="Learning rate")
+    return axes
+
+
+def _draw_curve(run: str | Path, name: str, axes: Axes | None) -> tuple[Axes, np.ndarray]:
+    """Draw one number of the metrics against the step, and give its values."""
     axes = axes_or_new(axes, (6.8, 4.0))
     lines = read_metrics(run)
-    axes.plot([line["step"] for line in lines], [line["lr"] for line in lines], color=COLOURS[0])
-    axes.set_ylim(bottom=0)
-    axes.set(xlabel="step", ylabel="learning rate", title="Learning rate")
+    values = np.array([line[name] for line in lines], dtype=float)
+    axes.plot([line["step"] for line in lines], values, color=COLOURS[0], linewidth=1)
+    axes.set_xlabel("step")
     axes.spines[["top", "right"]].set_visible(False)
-    return axes
+    return axes, values
