@@ -235,6 +235,11 @@ def _import_one(word: str) -> None:
     loaded = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     if str(path) in loaded:  # the program that runs has imported it, or is it
         return
+    if path.stem in sys.modules:
+        raise ExtensionError(
+            f"'{word}' of {VARIABLE} cannot be imported as '{path.stem}', since another module of that name "
+            "is loaded already: rename the file"
+        )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -242,6 +247,6 @@ def _import_one(word: str) -> None:
     sys.modules[path.stem] = module  # where dataclasses and pickle look for it
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # also where it was interrupted: half a module must not pass for a whole one
         del sys.modules[path.stem]
         raise

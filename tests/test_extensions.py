@@ -217,3 +217,14 @@ def test_an_extension_that_cannot_be_imported(tmp_path, named, content, message)
     if content:
         (tmp_path / named).write_text(content)
     assert f"ExtensionError: {message}" in ask(tmp_path, named).stderr
+
+
+def test_a_file_does_not_take_the_place_of_a_module(tmp_path, monkeypatch):
+    """Whoever imports json later would get the extension."""
+    (tmp_path / "json.py").write_text("raise SystemError('not to be reached')\n")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "json.py"))
+    with pytest.raises(
+        ExtensionError, match="another module of that name is loaded already: rename the file"
+    ):
+        extensions.find("loss", "mine")
+    assert sys.modules["json"] is json
