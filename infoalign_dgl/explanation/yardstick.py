@@ -115,8 +115,8 @@ def yardstick(space: Space, profiles: Profiles | None, spec: dict[str, Any]) -> 
     if profiles is None:
         said = (
             "Values are compared with 0, since the graph is not there that would say where controls or the "
-            f"median profile are. They are {_UNITS}; features are ordered, and groups averaged, by what values "
-            "are of each column's range."
+            f"median profile are. They are {_UNITS}; features are ordered, and groups averaged, by "
+            "what values are of each column's range."
         )
         return Yardstick("zero", said, zero, space.scaler.maximum - space.scaler.minimum)
     chosen = profiles.values[profiles.trained]
