@@ -38,6 +38,26 @@ def can_draw() -> bool:
     return True
 
 
+def require_pages() -> None:
+    """Check that pages can be made, and make matplotlib ready to draw without a screen.
+
+    Raises
+    ------
+    InfoAlignError
+        If something that they need is not installed.
+    """
+    from infoalign_dgl.errors import InfoAlignError
+
+    try:
+        import jinja2  # noqa: F401
+        import matplotlib as mpl
+    except ImportError as error:
+        raise InfoAlignError(
+            f"a page needs {error.name}, which is not installed: pip install 'infoalign-dgl[plots]'"
+        ) from error
+    mpl.use("Agg")
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table under its title, columns of numbers aligned right; nothing where there are no rows."""
     from rich.console import Console

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infoalign_dgl.cli._output import can_draw, json_option, print_json, print_table
+from infoalign_dgl.cli._output import json_option, print_json, print_table, require_pages
 
 if TYPE_CHECKING:
     from infoalign_dgl.explanation import AlphaMass, Explanation, Feature, Group, Similar, SpacePrediction
@@ -70,6 +70,8 @@ def command(
     profile beside it where there is one, and how far the decoders can be trusted. Of a new molecule: the
     most similar ones in the graph.
     """
+    if html is not None:
+        require_pages()
     from infoalign_dgl.explanation import explain
 
     def tell(sentence: str) -> None:
@@ -87,7 +89,7 @@ def command(
         device=device,
         tell=tell,
     )
-    if html is not None and can_draw():
+    if html is not None:
         from infoalign_dgl.plots.pages import write_explanation_page
 
         write_explanation_page(found, html)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infoalign_dgl.cli._output import json_option, print_json, print_table
+from infoalign_dgl.cli._output import json_option, print_json, print_table, require_pages
 
 if TYPE_CHECKING:
     from infoalign_dgl.context.confounding import Confounding
@@ -62,16 +62,7 @@ def command(graph: Path, node: str | None, walk_length: int, html: Path | None, 
 
 
 def _write_page(graph: Path, html: Path, walk_length: int) -> None:
-    from infoalign_dgl.errors import InfoAlignError
-
-    try:
-        import jinja2  # noqa: F401
-        import matplotlib as mpl
-    except ImportError as error:
-        raise InfoAlignError(
-            f"a page needs {error.name}, which is not installed: pip install 'infoalign-dgl[plots]'"
-        ) from error
-    mpl.use("Agg")
+    require_pages()
     from infoalign_dgl.context import ContextGraph
     from infoalign_dgl.plots.pages import write_graph_page
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from infoalign_dgl.cli._output import require_pages
+
 
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -42,22 +44,8 @@ def command(
     """
     if label is not None and molecules is None:
         raise click.UsageError("--label is a column of --molecules: pass both, or neither")
-    _check_installed()
+    require_pages()
     from infoalign_dgl.plots.pages.run_page import write_run_page
 
     write_run_page(run, html, molecules=molecules, label=label, results=results, seed=seed)
     click.echo(f"Wrote {html} ({html.stat().st_size / 1e6:.1f} MB).")
-
-
-def _check_installed() -> None:
-    """Check that pages can be made, and make matplotlib ready to draw without a screen."""
-    from infoalign_dgl.errors import RunError
-
-    try:
-        import jinja2  # noqa: F401
-        import matplotlib
-    except ImportError as error:
-        raise RunError(
-            f"a page needs {error.name}, which is not installed: pip install 'infoalign-dgl[plots]'"
-        ) from error
-    matplotlib.use("Agg")
