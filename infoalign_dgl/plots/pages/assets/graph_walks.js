@@ -82,13 +82,11 @@ const player = (() => {
     clearInterval(timer);
     timer = null;
     play.textContent = "Play";
-    play.setAttribute("aria-pressed", "false");
   };
 
   const run = () => {
     if (at >= steps.length) goTo(0);
     play.textContent = "Pause";
-    play.setAttribute("aria-pressed", "true");
     timer = setInterval(() => {
       goTo(at + 1);
       if (at >= steps.length) pause();

@@ -6,7 +6,6 @@
   const system = window.matchMedia("(prefers-color-scheme: dark)");
   const show = (dark) => {
     root.dataset.theme = dark ? "dark" : "light";
-    button.setAttribute("aria-pressed", String(dark));
     button.textContent = dark ? "Light" : "Dark";
     root.dispatchEvent(new CustomEvent("themechange"));
   };
