@@ -1,7 +1,8 @@
-"""Shared fixtures: where the real data lie, and reproducible hypothesis runs."""
+"""Shared fixtures: where the real data lie, what is made once, a browser, reproducible hypothesis runs."""
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -25,6 +26,48 @@ def data_root() -> Path:
     if not (root / "context").is_dir():
         pytest.skip("real data not found: set INFOALIGN_DATA to the folder that holds context/ and tasks/")
     return root
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory, request):
+    """A function that makes a folder once for all test processes: ``once(name, make)``.
+
+    Tests only read what is in it; one that writes takes a copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if hasattr(request.config, "workerinput") else base
+
+    def make_once(name, make):
+        folder = shared / name
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (shared / f"{name}.done").exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what a process left that failed
+                folder.mkdir()
+                make(folder)
+                (shared / f"{name}.done").touch()
+        return folder
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def simulated(once):
+    """The graph ``simulated:200``, built once; tests leave it as it is."""
+    from infoalign_dgl.context import ContextGraph, build_context_graph
+
+    folder = once("simulated", lambda folder: build_context_graph("simulated:200").save(folder / "graph"))
+    return ContextGraph.load(folder / "graph")
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The module tests/training/conftest.py: a small graph whose profiles follow from the structures."""
+    path = Path(__file__).parent / "training" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("tiny", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +105,9 @@ def browser():
     with sync_playwright() as driver:
         # As root, in a container: no sandbox of its own, and no /dev/shm that may be tiny.
         opened = driver.chromium.launch(
-            executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+            executable_path=found,
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
+            timeout=120_000,  # ms, as below
         )
         yield opened
         opened.close()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from infoalign_dgl._html import Html, metagraph, panel, table
-from infoalign_dgl.context import EDGE_TYPES, NODE_TYPES, ContextGraph, build_context_graph
+from infoalign_dgl.context import EDGE_TYPES, NODE_TYPES, ContextGraph
 from infoalign_dgl.models import InfoAlign
 from infoalign_dgl.models.config import ModelConfig
 from infoalign_dgl.representation import Representation
@@ -52,9 +52,9 @@ class Parsed(HTMLParser):
         return "\n".join(self.texts)
 
 
-@pytest.fixture(scope="module")
-def graph():
-    return build_context_graph("simulated:200")
+@pytest.fixture
+def graph(simulated):
+    return simulated
 
 
 @pytest.fixture

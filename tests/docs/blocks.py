@@ -3,7 +3,7 @@
 A block runs as it stands unless an HTML comment directly before its fence says otherwise:
 
     <!-- needs data: ... -->      (or download, GPU, ...) is checked, not run: commands parse, Python compiles
-    <!-- runs in: tests/x.py -->  is checked, and run by that test
+    <!-- runs in: tests/x.py -->  is checked, and run by that test; of a page, docs/x.md, by a block there
     <!-- file: name.csv -->       is written to that file of the page's folder, for later blocks
     <!-- not a spec: ... -->      TOML of something else
 """
@@ -13,8 +13,11 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +25,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import click
+from click.testing import CliRunner
 from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
@@ -193,6 +197,9 @@ def check_toml(block):
 
 def check_elsewhere(block, page):
     """Check that the test that is named is there, and calls the commands or reads the page."""
+    if block.says.endswith(".md"):
+        check_on_page(block)
+        return
     for named in re.split(r",\s*", block.says):
         if not (ROOT / named).is_file():
             raise BadBlockError(f"there is no test {named}")
@@ -207,6 +214,51 @@ def check_elsewhere(block, page):
         missing = [word for word in wanted if word not in tests]
     if missing or not wanted:
         raise BadBlockError(f"{block.says} runs no {missing or 'command of it'}")
+
+
+def check_on_page(block):
+    """Check that blocks of another page run the block's commands, perhaps with more options."""
+    other = ROOT / block.says
+    run = [found for found in blocks_of(other.read_text()) if found.fate == "run"] if other.is_file() else []
+    there = [set(words) for found in run for words in our_commands(typed(found))]
+    for words in our_commands(typed(block)):
+        if not any(set(words) <= more for more in there):
+            raise BadBlockError(f"{block.says} runs no '{shlex.join(words)}'")
+    if calls_in(typed(block)) is None:
+        raise BadBlockError(f"{block.says} can only be said to run commands of this package")
+
+
+def calls_in(text):
+    """The words of each line, where all are plain calls of this package; else None."""
+    lines = [line for line in lines_of(text) if not line.lstrip().startswith("#")]
+    calls = [shlex.split(line, comments=True) for line in lines]
+    plain = all(words[0] == "infoalign-dgl" and not set("|&;<>$") & set("".join(words)) for words in calls)
+    return calls if plain else None
+
+
+def run_shell(text):
+    """Run command lines in the current folder and return what they print.
+
+    Those that are calls of this package alone run without the seconds that a process takes.
+    """
+    calls = calls_in(text)
+    if calls is not None:
+        printed = []
+        for words in calls:
+            done = CliRunner().invoke(cli, words[1:], catch_exceptions=False)
+            assert done.exit_code == 0, f"{words}: {done.output}"
+            printed.append(done.stdout)
+        return "".join(printed)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", text],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
 
 
 def check(block, page):

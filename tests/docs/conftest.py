@@ -1,9 +1,10 @@
-"""The documentation, built once; and a folder with small stand-ins for what its commands name."""
+"""The documentation, built once; getting started, followed once; a folder with what other pages name."""
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import importlib.util
+import io
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,26 +28,6 @@ def blocks():
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory, request):
-    """A function that makes a folder once for all test processes: ``once(name, make)``."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if hasattr(request.config, "workerinput") else base
-
-    def make_once(name, make):
-        folder = shared / name
-        with (shared / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (shared / f"{name}.done").exists():
-                shutil.rmtree(folder, ignore_errors=True)  # what a process left that failed
-                folder.mkdir()
-                make(folder)
-                (shared / f"{name}.done").touch()
-        return folder
-
-    return make_once
-
-
-@pytest.fixture(scope="session")
 def site(once):
     """The documentation as HTML, built with warnings as errors."""
 
@@ -59,21 +39,31 @@ def site(once):
     return once("site", build)
 
 
-def call(*words):
-    from infoalign_dgl.cli.main import cli
+@pytest.fixture(scope="session")
+def followed(once, blocks):
+    """A folder in which docs/getting-started.md was followed; what that printed is in printed.txt."""
 
-    done = CliRunner().invoke(cli, list(map(str, words)), catch_exceptions=False)
-    assert done.exit_code == 0, done.output
+    def follow(folder):
+        printed = io.StringIO()
+        with contextlib.chdir(folder):
+            for block in blocks.blocks_of((ROOT / "docs/getting-started.md").read_text()):
+                if block.language == "bash" and "make install" not in block.text:
+                    printed.write(blocks.run_shell(block.text))
+                elif block.language == "python":
+                    with contextlib.redirect_stdout(printed):
+                        exec(compile(block.text, "getting-started.md", "exec"), {"__name__": "__main__"})
+        (folder / "printed.txt").write_text(printed.getvalue())
+
+    return once("followed", follow)
 
 
 @pytest.fixture(scope="session")
-def stand_ins(once):
-    """A function that gives a folder to copy: a small ``graph``, a ``run``, molecules, labels."""
+def stand_ins(once, followed):
+    """A folder to copy: the ``graph`` and ``run`` of getting started, molecules, labels."""
 
     def make(folder):
-        call("build-graph", "simulated:500", "-o", folder / "graph")
-        small = "--max-steps 30 --batch-size 64 --hidden 64 --layers 3 --lr 2e-3 --dropout 0.1 --device cpu"
-        call("pretrain", folder / "graph", "-o", folder / "run", *small.split())
+        for name in ("graph", "run"):
+            shutil.copytree(followed / name, folder / name)
         molecules = pd.read_parquet(folder / "graph/nodes/molecule.parquet")["smiles"].iloc[:60]
         table = pd.DataFrame({"id": [f"M{n}" for n in range(60)], "smiles": list(molecules)})
         table.to_csv(folder / "molecules.csv", index=False)

@@ -16,6 +16,7 @@ from sphinx.util.inventory import InventoryFile
 
 from infoalign_dgl.cli.main import COMMANDS, cli
 
+pytestmark = pytest.mark.timeout(900)  # seconds, with what is made once for all, on a busy machine
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 PACKAGES = ["context", "evaluation", "models", "molecules", "plots", "training", "walks"]
@@ -55,6 +56,7 @@ def test_pages_load_nothing_from_elsewhere(site, browser):
     """Neither pages nor what they load ask for anything but files of the build; equations are drawn."""
     asked, said = [], []
     context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(120_000)  # ms
     page = context.new_page()
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda m: m.type in {"error", "warning"} and said.append(m.text))
@@ -69,6 +71,7 @@ def test_pages_load_nothing_from_elsewhere(site, browser):
 
 def test_pages_fit_a_phone(site, browser, screenshots):
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    context.set_default_timeout(120_000)  # ms
     page = context.new_page()
     wide = {}
     for path in sorted(site.rglob("*.html")):
@@ -85,18 +88,18 @@ def test_an_equation_is_drawn_and_one_that_cannot_be_read_is_a_warning(tmp_path)
     for name in ("conf.py", "_ext", "_static"):
         (tmp_path / name).symlink_to(ROOT / "docs" / name)
     (tmp_path / "index.md").write_text(
-        "# Page\n\n$$\\alpha_i = \\prod_{j<i} w_j$$ (eq)\n\nAs {eq}`eq` says, $x^2$.\n"
+        "# Page\n\n$$\\alpha_i = \\prod_{j<i} w_j$$ (eq)\n\nAs {eq}`eq` says, $x^2$.\n\n"
+        "$\\nosuchcommand{x}$\n"
     )
-    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", tmp_path, tmp_path / "out"]
-    subprocess.run(command, check=True)
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
+    done = subprocess.run([*command, tmp_path, tmp_path / "out"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    (warning,) = [line for line in done.stderr.splitlines() if "WARNING" in line]
+    assert "equation cannot be read: \\nosuchcommand" in warning
     page = (tmp_path / "out/index.html").read_text()
     assert len(re.findall("<math ", page)) == 2
     assert '<mo movablelimits="true">∏</mo>' in page
     assert '<span class="eqno">(1)' in page
-    (tmp_path / "index.md").write_text("# Page\n\n$\\nosuchcommand{x}$\n")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "equation cannot be read: \\nosuchcommand" in done.stderr
 
 
 def links_of(path):

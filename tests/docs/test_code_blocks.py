@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 import doctest
-import os
 import re
-import shlex
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from infoalign_dgl.cli.main import COMMANDS, cli
+from infoalign_dgl.cli.main import COMMANDS
 
+pytestmark = pytest.mark.timeout(900)  # seconds, with what is made once for all, on a busy machine
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SHELL = re.compile(r"[|&;<>$()`]|^\s*(?!infoalign-dgl\s)", re.MULTILINE)
-
-
-def run_shell(text, folder):
-    """Run command lines: those that are calls of this package alone without the seconds a process takes."""
-    lines = [line for line in re.sub(r"\\\n\s*", " ", text).splitlines() if line.strip(" #")]
-    calls = [shlex.split(line, comments=True) for line in lines if not line.lstrip().startswith("#")]
-    if all(words[0] == "infoalign-dgl" and not set("|&;<>$") & set("".join(words)) for words in calls):
-        for words in calls:
-            done = CliRunner().invoke(cli, words[1:], catch_exceptions=False)
-            assert done.exit_code == 0, f"{words}: {done.output}"
-        return
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", text],
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
 
 
 def run_session(text, namespace, where):
@@ -56,7 +31,7 @@ def run_session(text, namespace, where):
 
 def run(block, namespace, where, blocks):
     if block.language in {"bash", "console"}:
-        run_shell(blocks.typed(block), Path.cwd())
+        blocks.run_shell(blocks.typed(block))
     elif block.language == "pycon":
         run_session(block.text, namespace, where)
     else:
@@ -169,6 +144,15 @@ def test_marks_and_nested_blocks_are_read(blocks):
         ("```bash\ninfoalign-dgl pretrain graph\n```", "'output' is missing|'out' is missing|missing"),
         ("```bash\ninfoalign-dgl pretrain graph -o run --epochs many\n```", "not a valid integer"),
         ("```bash\ninfoalign-dgl pretrain graph run -o run\n```", "what is"),
+        (
+            "<!-- runs in: docs/tour.md -->\n```bash\ninfoalign-dgl inspect graph --json\n```",
+            "docs/tour.md runs no 'inspect graph --json'",
+        ),
+        (
+            "<!-- runs in: docs/tour.md -->\n```bash\ninfoalign-dgl inspect graph --html graph.html; ls\n```",
+            "docs/tour.md can only be said",
+        ),
+        ("<!-- runs in: docs/no.md -->\n```bash\ninfoalign-dgl doctor\n```", "docs/no.md runs no 'doctor'"),
         ("```bash\nmake nothing\n```", "no target 'nothing'"),
         ("```perl\nprint\n```", "unknown language 'perl'"),
         ("```\nnothing\n```", "unknown language ''"),

@@ -9,15 +9,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from infoalign_dgl.context import EDGE_TYPES, NODE_TYPES, ContextGraph, build_context_graph
+from infoalign_dgl.context import EDGE_TYPES, NODE_TYPES, ContextGraph
 from infoalign_dgl.plots import draw_coverage, draw_degrees, draw_weights
 
 mpl.use("Agg")
 
 
-@pytest.fixture(scope="module")
-def graph():
-    return build_context_graph("simulated:200")
+@pytest.fixture
+def graph(simulated):
+    return simulated
 
 
 @pytest.fixture(autouse=True)

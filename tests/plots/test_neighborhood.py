@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Circle
 
-from infoalign_dgl.context import EDGE_TYPES, ContextGraph, build_context_graph
+from infoalign_dgl.context import EDGE_TYPES, ContextGraph
 from infoalign_dgl.errors import GraphError
 from infoalign_dgl.plots import draw_neighborhood
 from infoalign_dgl.plots._nodes import structure_image
@@ -18,9 +18,9 @@ from infoalign_dgl.plots._nodes import structure_image
 mpl.use("Agg")
 
 
-@pytest.fixture(scope="module")
-def graph():
-    return build_context_graph("simulated:200")
+@pytest.fixture
+def graph(simulated):
+    return simulated
 
 
 @pytest.fixture(autouse=True)

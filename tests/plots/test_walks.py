@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from infoalign_dgl.context import EDGE_TYPES, NODE_TYPES, build_context_graph
+from infoalign_dgl.context import EDGE_TYPES, NODE_TYPES
 from infoalign_dgl.plots import draw_visits, draw_walks
 from infoalign_dgl.plots._axes import NODE_COLOURS
 from infoalign_dgl.walks import Walks
@@ -18,9 +18,9 @@ from infoalign_dgl.walks import Walks
 mpl.use("Agg")
 
 
-@pytest.fixture(scope="module")
-def graph():
-    return build_context_graph("simulated:200")
+@pytest.fixture
+def graph(simulated):
+    return simulated
 
 
 @pytest.fixture(autouse=True)

@@ -37,14 +37,18 @@ from infoalign_dgl.training.run_folder import read_config
 
 mpl.use("Agg")
 
+pytestmark = pytest.mark.timeout(900)  # seconds, with what is made once for all, on a busy machine
 SETTINGS = {"hidden": 16, "layers": 2, "batch_size": 64, "lr": 3e-3, "device": "cpu", "holdout": 0.2}
 STEPS, EVERY, WINDOW = 30, 10, 20
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(once):
     """A graph, a run of it, one of 0 steps, results of both, and the page of the first."""
-    folder = tmp_path_factory.mktemp("report")
+    return once("run-page", make)
+
+
+def make(folder):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     simulation = simulate(300)
@@ -66,7 +70,6 @@ def made(tmp_path_factory):
     results = (folder / "results", folder / "matched")
     write_run_page(folder / "run", folder / "page.html", results=results)
     torch.set_num_threads(threads)
-    return folder
 
 
 def call(*words):
