@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -17,18 +15,17 @@ from infoalign_dgl.training import PretrainConfig, pretrain
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(once, tiny):
     """A graph and a run of it, in which no molecule is held out."""
-    path = Path(__file__).parents[1] / "training" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("tiny", path)
-    tiny = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tiny)
-    folder = tmp_path_factory.mktemp("explain")
-    tiny.make_graph().save(folder / "graph")
-    graph = ContextGraph.load(folder / "graph")
     config = PretrainConfig(batch_size=16, hidden=16, layers=2, max_steps=4, holdout=0.0, device="cpu")
-    pretrain(graph, folder / "run", config, console=Console(quiet=True))
-    return folder, graph
+
+    def make(folder):
+        tiny.make_graph().save(folder / "graph")
+        graph = ContextGraph.load(folder / "graph")
+        pretrain(graph, folder / "run", config, console=Console(quiet=True))
+
+    folder = once("explain", make)
+    return folder, ContextGraph.load(folder / "graph")
 
 
 def call(made, *words):

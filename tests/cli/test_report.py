@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -16,16 +14,14 @@ from infoalign_dgl.training import PretrainConfig, pretrain
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(once, tiny):
     """A run of a few steps, on a graph that was never saved."""
-    path = Path(__file__).parents[1] / "training" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("tiny", path)
-    tiny = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tiny)
-    folder = tmp_path_factory.mktemp("report")
     config = PretrainConfig(batch_size=16, hidden=16, layers=2, max_steps=4, device="cpu")
-    pretrain(tiny.make_graph(), folder / "run", config, console=Console(quiet=True))
-    return folder / "run"
+
+    def make(folder):
+        pretrain(tiny.make_graph(), folder / "run", config, console=Console(quiet=True))
+
+    return once("report", make) / "run"
 
 
 def call(*words):
