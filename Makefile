@@ -9,12 +9,12 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 # A test that hangs shows what each of its threads is doing, and ends (seconds).
 LIMIT := -o faulthandler_timeout=240 --timeout 300 --timeout-method thread
 
-.PHONY: demo docs test test-slow install install-browser lint types test-cpp test-python test-dgl2 clean
+.PHONY: demo docs test test-slow install install-browser lint types test-cpp test-python test-dgl1 clean
 
 demo: $(VENV)/.installed
 	$(BIN)/infoalign-dgl demo -o build/demo --overwrite
 
-test: lint types test-cpp test-python test-dgl2
+test: lint types test-cpp test-python test-dgl1
 
 # The exported number reaches test-cpp, on which test depends: the same tests, and a longer run of the fuzz target.
 test-slow: export FUZZ_RUNS := 4000000
@@ -22,12 +22,14 @@ test-slow: test
 	$(PYTEST) -m slow
 
 install: $(VENV)/.installed
+	@echo "Installed. Next: source $(VENV)/bin/activate && infoalign-dgl doctor"
 
 # The browser that tests open pages in: Debian's package, where there is none yet.
 install-browser:
 	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(NATIVE)
+	@echo "Installing some GB of packages into $(VENV) and building the kernels: minutes in which pip says little."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
 	touch $@
@@ -49,16 +51,16 @@ test-cpp:
 test-python: $(VENV)/.installed
 	$(PYTEST) -m 'not slow' $(LIMIT)
 
-# The other DGL release, in an environment of its own that borrows everything else from $(VENV).
-.venv-dgl2/.installed: $(VENV)/.installed
-	$(BIN)/python -m venv .venv-dgl2
+# The other DGL release that works beside a current torch, in an environment of its own that borrows everything else from $(VENV).
+.venv-dgl1/.installed: $(VENV)/.installed
+	$(BIN)/python -m venv .venv-dgl1
 	$(BIN)/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
-	  > $$(.venv-dgl2/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/borrowed.pth
-	.venv-dgl2/bin/python -m pip install --quiet --no-deps dgl==2.1.0
+	  > $$(.venv-dgl1/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/borrowed.pth
+	.venv-dgl1/bin/python -m pip install --quiet --no-deps dgl==1.1.3
 	touch $@
 
-test-dgl2: .venv-dgl2/.installed
-	INFOALIGN_EXPECT_DGL=2.1.0 .venv-dgl2/bin/python -m pytest -m 'not slow' $(LIMIT) tests/test_dgl.py tests/context/test_graph.py tests/models
+test-dgl1: .venv-dgl1/.installed
+	INFOALIGN_EXPECT_DGL=1.1.3 .venv-dgl1/bin/python -m pytest -m 'not slow' $(LIMIT) tests/test_dgl.py tests/context/test_graph.py tests/models
 
 clean:
-	rm -rf build dist *.egg-info infoalign_dgl/*.so $(VENV) .venv-dgl2
+	rm -rf build dist *.egg-info infoalign_dgl/*.so $(VENV) .venv-dgl1

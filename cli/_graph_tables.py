@@ -48,7 +48,7 @@ def print_counts(graph: ContextGraph) -> None:
     rows += [(names, "", "", "", *_cuts(cut)) for names, cut in cuts.items() if names not in graph.spaces]
     print_table(
         "Feature spaces",
-        ["space", "on", "rows", "columns", "similar pairs", "cut", "edges", "cut"],
+        ["space", "on", "rows", "columns", "similar pairs", "from", "edges", "kept from"],
         rows,
     )
 

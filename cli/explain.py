@@ -112,10 +112,13 @@ def _print(found: Explanation) -> None:
         [_trust(space) for space in found.predictions],
     )
     click.echo(_LEGEND)
+    if found.notes:
+        click.echo("Before believing any of it:")
+        for note in found.notes:
+            click.echo(f"- {note}")
+        click.echo()
     for space in found.predictions:
         _print_space(space)
-    for note in found.notes:
-        click.echo(f"- {note}")
 
 
 def _print_alpha_mass(found: AlphaMass) -> None:

@@ -72,6 +72,12 @@ def test_wrong_use_exits_with_2(args: list[str]) -> None:
     assert run(*args).returncode == 2
 
 
+def test_a_mistyped_command_is_told_the_nearest() -> None:
+    finished = run("biuld-graph", "spec.toml")
+    assert finished.returncode == 2
+    assert "Did you mean 'build-graph'?" in finished.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "named"),
     [
