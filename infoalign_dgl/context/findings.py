@@ -64,7 +64,8 @@ class Finding:
     count : int
         Rows, cells or columns that it is about; 1 for what is wrong once.
     rows : list of [int, str or None]
-        The first of them, where they are rows or cells: number in the file, and what stands there.
+        Some of them, where they are rows or cells: number in the file, and what stands there. The first row
+        of each different value comes before the others.
     is_problem : bool
         Whether it stops a build, or leaves nothing of a table.
     """
@@ -95,7 +96,7 @@ def account_findings(account: TableAccount, table: Table | None, *, whole: bool)
         keys, advice = next((tip for start, tip in _ADVICE.items() if reason.startswith(start)), ((), ""))
         columns = [column for key in keys if (column := getattr(table, key, None)) is not None]
         named = f" ({' or '.join(repr(column) for column in columns)})" if columns else ""
-        rows = account.listed.get(reason, [])[:LISTED]
+        rows = _different_first(account.listed.get(reason, []))[:LISTED]
         advice += _may_be_controls(account.listed.get(reason, []), reason, table)
         message = f"{where} would lose {count:,} of {account.rows:,} {unit}: {reason}{named}"
         yield Finding(f"{message}{_rows(rows, unit)}{advice and ': '}{advice}", file, count, rows)
@@ -181,6 +182,16 @@ def _noted(account: TableAccount, where: str) -> Iterator[Finding]:
             rows = account.notes[note]["listed"][:LISTED]
             shown = ", ".join(str(row) for row, _ in rows) + (", ..." if count > LISTED else "")
             yield Finding(f"{where} has {count:,} {what} (kept): {shown}", account.table, count, rows)
+
+
+def _different_first(listed: list[list[Any]]) -> list[list[Any]]:
+    """Put the first row of each value before its others, lest one frequent value hides the rare ones."""
+    seen: set[str | None] = set()
+    first, again = [], []
+    for row in listed:
+        (again if row[1] in seen else first).append(row)
+        seen.add(row[1])
+    return first + again
 
 
 def _rows(rows: list[list[Any]], unit: str) -> str:

@@ -50,3 +50,8 @@ def test_ids_that_differ_are_a_matter_of_the_table():
         message = said(table, kind, unknown)
         assert "control wells" not in message
         assert message.endswith(f": {ADVICE}")
+
+
+def test_a_frequent_value_hides_no_rare_ones():
+    message = said(MORPHOLOGY, "morphology", [*["DMSO"] * 12, "CPD_004", "DMSO", "CPD-0O5"])
+    assert "rows 2 'DMSO', 14 'CPD_004', 16 'CPD-0O5', 3 'DMSO', 4 'DMSO': " in message
