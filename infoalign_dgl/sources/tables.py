@@ -69,9 +69,10 @@ def did_you_mean(wanted: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
     if near:
         return f"did you mean '{near[0]}'?"
-    folded = [name for name in names if name.lower() == wanted.lower()]
-    if folded:
-        return f"did you mean '{folded[0]}'?"
+    spelled = {name.casefold(): name for name in reversed(names)}  # the first of those that fold alike
+    near = difflib.get_close_matches(wanted.casefold(), spelled, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean '{spelled[near[0]]}'?"
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return f"there is: {shown}" if names else "there is none"
 

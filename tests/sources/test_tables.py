@@ -237,4 +237,5 @@ def test_ids(raw, id_, entrez):
 def test_did_you_mean_lists_what_there_is_where_nothing_is_near():
     assert did_you_mean("zzz", ["alpha", "beta"]) == "there is: alpha, beta"
     assert did_you_mean("SMILES", ["smiles", "x"]) == "did you mean 'smiles'?"
+    assert did_you_mean("Smile", ["x", "SMILES"]) == "did you mean 'SMILES'?"
     assert did_you_mean("x", []) == "there is none"
