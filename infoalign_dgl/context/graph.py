@@ -335,6 +335,8 @@ class ContextGraph:
             Naming the file that is missing or damaged, or the format version that this program does not know.
         """
         folder = Path(folder)
+        if not folder.is_dir():
+            raise GraphError(f"no context graph at '{folder}': give the folder that build-graph wrote")
         if verify:
             verify_folder(folder)
         graph = cls(*read_graph(folder))

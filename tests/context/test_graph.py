@@ -218,6 +218,15 @@ def test_save_refuses_what_exists(graph, tmp_path):
         graph.save(tmp_path / "g")
 
 
+@pytest.mark.parametrize("verify", [True, False])
+def test_where_no_graph_is_the_folder_to_give_is_said(tmp_path, verify):
+    with pytest.raises(GraphError) as caught:
+        ContextGraph.load(tmp_path / "g", verify=verify)
+    assert (
+        str(caught.value) == f"no context graph at '{tmp_path / 'g'}': give the folder that build-graph wrote"
+    )
+
+
 FILES = [
     "heterograph.bin",
     "schema.json",
