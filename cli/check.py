@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from infoalign_dgl._html import counted
 from infoalign_dgl.cli._output import StageProgress, json_option, print_json
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def _print(checked: Checked) -> None:
     _print_findings("Problems", checked.problems)
     _print_findings("Remarks: what a build would leave out", checked.remarks)
     click.echo(
-        f"{len(checked.problems):,} problems and {len(checked.remarks):,} remarks; "
-        f"{len(checked.tables):,} tables with {rows:,} rows could be read."
+        f"{counted(len(checked.problems), 'problem')} and {counted(len(checked.remarks), 'remark')}; "
+        f"{counted(len(checked.tables), 'table')} with {counted(rows, 'row')} could be read."
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from infoalign_dgl._html import counted
 from infoalign_dgl.cli._output import json_option, print_json
 
 
@@ -37,4 +38,4 @@ def command(
         return
     click.echo(f"Wrote {summary.rows:,} rows of {summary.dimensions} numbers to {output}.")
     if summary.failed:
-        click.echo(f"{summary.failed:,} molecules could not be read; the column 'error' says why.")
+        click.echo(f"{counted(summary.failed, 'molecule')} could not be read; the column 'error' says why.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from infoalign_dgl._html import counted
 from infoalign_dgl.cli._output import StageProgress, json_option, print_json
 
 
@@ -79,9 +80,9 @@ def command(
         return
     click.echo(f"Wrote {summary.rows:,} rows of {summary.tasks:,} tasks to {output}.")
     if summary.failed:
-        click.echo(f"{summary.failed:,} molecules could not be read; the column 'error' says why.")
+        click.echo(f"{counted(summary.failed, 'molecule')} could not be read; the column 'error' says why.")
     if summary.untrained:
-        click.echo(f"{summary.untrained:,} tasks could not be trained; their columns are empty.")
+        click.echo(f"{counted(summary.untrained, 'task')} could not be trained; their columns are empty.")
     if summary.uncalibrated:
         click.echo(
             f"{summary.uncalibrated:,} tasks have too few labels in the test rows of finetune for a "

@@ -28,7 +28,7 @@ def test_remarks_alone_are_no_failure(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Problems" not in done.stdout
     assert "'molecules.csv' would lose 1 of 2 rows: structure does not parse as SMILES" in done.stdout
-    assert "0 problems and 1 remarks; 2 tables with 3 rows could be read." in done.stdout
+    assert "0 problems and 1 remark; 2 tables with 3 rows could be read." in done.stdout
     assert not list(tmp_path.glob("*graph*"))
 
 

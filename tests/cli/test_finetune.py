@@ -84,7 +84,7 @@ def test_finetune_then_predict(files, protocol):
     assert len(told["test"]) == 1
     said = call("predict", files / "model", files / "tasks.csv", "-o", files / "out.csv", "--device", "cpu")
     assert "Wrote 42 rows of 2 tasks" in said
-    assert "1 tasks could not be trained" in said
+    assert "1 task could not be trained" in said
     found = pd.read_csv(files / "out.csv")
     assert found["smiles"].tolist() == SMILES
     assert found["active_mean"].between(0, 1).all()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import sys
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
+from infoalign_dgl.cli import embed, predict
 from infoalign_dgl.cli._output import StageProgress, print_table
 
 
@@ -84,3 +87,19 @@ def test_tables_show_text_as_it_is(capsys):
     assert title == "of [b]plate[/b]"
     assert header.split() == ["structure", "key"]
     assert [row.split() for row in rows if row] == [["c1cc[nH]c1", "a:b:c"], ["C[/b]", "[se]"]]
+
+
+@pytest.mark.parametrize(("failed", "said"), [(1, "1 molecule could"), (2_000, "2,000 molecules could")])
+@pytest.mark.parametrize(
+    ("command", "function"),
+    [
+        (embed.command, "infoalign_dgl.representation.embed_table"),
+        (predict.command, "infoalign_dgl.evaluation.prediction_table.predict_table"),
+    ],
+)
+def test_molecules_without_a_result_are_counted(monkeypatch, command, function, failed, said):
+    found = SimpleNamespace(rows=3_000, dimensions=64, tasks=2, failed=failed, untrained=0, uncalibrated=0)
+    monkeypatch.setattr(function, lambda *_, **__: found)
+    shown = CliRunner().invoke(command, ["run", "table.csv", "-o", "out.parquet"])
+    assert shown.exit_code == 0, shown.output
+    assert f"\n{said} not be read; the column 'error' says why." in shown.output
