@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from infoalign_dgl.context.identity import NO_STRUCTURE
 from infoalign_dgl.context.recognition.spec_text import toml_value
 from infoalign_dgl.context.sections.profiles import AgainstControls, MoleculeProfiles
 from infoalign_dgl.sources.rows import MAX_LISTED
@@ -28,6 +29,7 @@ _ADVICE: dict[str, tuple[tuple[str, ...], str]] = {
     "structure ": (("smiles", "inchi"), "correct these cells"),
     "no structure": (("smiles", "inchi"), "fill these cells in where the structures are known"),
     "unknown molecule id": (("id", "source"), "check that ids_of names the table that has these ids"),
+    NO_STRUCTURE: (("id", "source"), "correct the structure in the table that ids_of names"),
     "no molecule id": (("id",), "fill these cells in"),
     "duplicated id": (("id",), "give each an id of its own"),
     "not an Entrez id": (
@@ -155,7 +157,8 @@ def _is_asked(reason: str, table: Table | None) -> bool:
 
 def _may_be_controls(listed: list[list[Any]], reason: str, table: Table | None) -> str:
     """Say which id most rows of unknown molecules have, if it may be that of control wells."""
-    if reason != "unknown molecule id" or not isinstance(table, MoleculeProfiles) or table.id is None:
+    without = ("unknown molecule id", NO_STRUCTURE)
+    if reason not in without or not isinstance(table, MoleculeProfiles) or table.id is None:
         return ""
     ((name, count),) = Counter(row_id for _, row_id in listed).most_common(1) or [("", 0)]
     if count < _MIN_CONTROL_ROWS or 2 * count <= len(listed):
@@ -187,7 +190,8 @@ def _noted(account: TableAccount, where: str) -> Iterator[Finding]:
 def _different_first(listed: list[list[Any]]) -> list[list[Any]]:
     """Put the first row of each value before its others, lest one frequent value hides the rare ones."""
     seen: set[str | None] = set()
-    first, again = [], []
+    first: list[list[Any]] = []
+    again: list[list[Any]] = []
     for row in listed:
         (again if row[1] in seen else first).append(row)
         seen.add(row[1])

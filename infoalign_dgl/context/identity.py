@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         TableAccount,
     )
 
+NO_STRUCTURE = "molecule whose structure cannot be used"
+
 Structures = dict[tuple[str, str], "Structure"]  # by kind and text
 
 
@@ -201,7 +203,7 @@ class _Book:
         self.structures = structures
         self.length = BLOCK if identity == "block" else None
         self.excluded = excluded
-        self.excluded_ids: dict[str, set[str]] = {}
+        self.lost: dict[str, dict[str, str]] = {}  # why an id has no molecule, by table and id
         self.found: dict[str, _Found] = {}
         self.ids: dict[str, dict[str, str]] = {}
 
@@ -219,8 +221,10 @@ class _Book:
                 continue
             key = self._key(account, table.kind, text, row)
             if key is None:
-                if row_id and self._is_excluded(table.kind, text):
-                    self.excluded_ids.setdefault(table.name, set()).add(row_id)
+                if row_id:
+                    lost = self.lost.setdefault(table.name, {})
+                    excluded = self._is_excluded(table.kind, text)
+                    lost[row_id] = REASON if excluded else lost.get(row_id, NO_STRUCTURE)
                 continue
             if table.own and row_id:
                 key = row_id
@@ -294,7 +298,7 @@ class _Book:
     def _why_unknown(self, table: str, row_id: str | None) -> str:
         if not row_id:
             return "no molecule id"
-        return REASON if row_id in self.excluded_ids.get(table, ()) else "unknown molecule id"
+        return self.lost.get(table, {}).get(row_id, "unknown molecule id")
 
     def _add(self, key: str, structure: tuple[str, str], source: str) -> bool:
         """Whether the molecule is new."""

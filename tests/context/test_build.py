@@ -332,7 +332,10 @@ def test_crosswalk_rows_become_molecules_only_if_referred_to(folder):
         "no other table refers to it": 1,
         "structure does not parse as InChI": 1,
     }
-    assert table_of(graph, "binds.csv")["dropped"] == {"unknown molecule id": 2}
+    assert table_of(graph, "binds.csv")["listed"] == {
+        "molecule whose structure cannot be used": [[3, "D3"]],
+        "unknown molecule id": [[4, "1"]],
+    }
     check_sums(graph)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infoalign_dgl.context.findings import account_findings
+from infoalign_dgl.context.identity import NO_STRUCTURE
 from infoalign_dgl.context.sections.expression import ExpressionTable
 from infoalign_dgl.context.sections.morphology import MorphologyTable
 from infoalign_dgl.context.sections.networks import MoleculeGeneTable
@@ -16,10 +17,10 @@ EDGES = MoleculeGeneTable(file="t.csv", kind="binds", gene="g", id="pert", ids_o
 ADVICE = "check that ids_of names the table that has these ids"
 
 
-def said(table, kind, unknown):
+def said(table, kind, unknown, reason="unknown molecule id"):
     account = TableAccount("t.csv", kind, 10_000, used=5000)
     for row, name in enumerate(unknown, start=2):
-        account.drop("unknown molecule id", row, name)
+        account.drop(reason, row, name)
     (found,) = account_findings(account, table, whole=True)
     return found.message
 
@@ -55,3 +56,13 @@ def test_ids_that_differ_are_a_matter_of_the_table():
 def test_a_frequent_value_hides_no_rare_ones():
     message = said(MORPHOLOGY, "morphology", [*["DMSO"] * 12, "CPD_004", "DMSO", "CPD-0O5"])
     assert "rows 2 'DMSO', 14 'CPD_004', 16 'CPD-0O5', 3 'DMSO', 4 'DMSO': " in message
+
+
+def test_ids_whose_structure_cannot_be_used_are_no_matter_of_ids_of():
+    message = said(MORPHOLOGY, "morphology", ["4", "7"], NO_STRUCTURE)
+    assert message.endswith(
+        "would lose 2 of 10,000 rows: molecule whose structure cannot be used ('pert'), rows 2 '4', 3 '7': "
+        "correct the structure in the table that ids_of names"
+    )
+    message = said(MORPHOLOGY, "morphology", ["DMSO"] * 20, NO_STRUCTURE)  # listed, without a structure
+    assert "'DMSO' has 20 of them: if these are control wells, " in message
