@@ -315,7 +315,9 @@ def _warn(rows: ContextRows, similarity: dict[str, Any], warnings: list[str]) ->
             warnings.append(f"no row of '{account.table}' could be used: {count} of {account.rows}: {reason}")
     for space, found in similarity.items():
         if not found["edges"] and found.get("scope") != "none":
-            warnings.append(f"feature space '{space}' has no similarity edge among its {found['rows']} rows")
+            few = f"feature space '{space}' has no similarity edge among its {found['rows']} rows"
+            advice = ": a lower threshold or sparsity in [similarity] keeps more pairs"
+            warnings.append(f"{few}{advice if found['rows'] > 1 else ''}")
 
 
 def _check_accounts(rows: ContextRows) -> None:

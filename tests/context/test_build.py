@@ -355,6 +355,14 @@ def test_a_gene_table_closes_the_set_of_genes(folder):
     check_sums(graph)
 
 
+@pytest.mark.parametrize(("old", "new"), [("sparsity = 0.0", "sparsity = 0.995"), ("= 0.75", "= 0.9")])
+def test_a_space_without_similarity_edges_says_what_gives_some(folder, old, new):
+    report = build_context_graph(write_spec(folder, old, new)).report  # 0.8 is the largest of 3 pairs
+    said = "feature space 'painting' has no similarity edge among its 3 rows: "
+    assert f"{said}a lower threshold or sparsity in [similarity] keeps more pairs" in report["warnings"]
+    assert not any(said in warning for warning in build_context_graph(write_spec(folder)).report["warnings"])
+
+
 def test_odd_features_are_settled_and_counted(folder):
     rows = "".join(
         f"{1 + i % 3},{i},{'' if i == 7 else i * i},5,{'nan' if i < 20 else 1}\n" for i in range(60)
