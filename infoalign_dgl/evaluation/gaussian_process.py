@@ -130,7 +130,7 @@ def similarities(left: np.ndarray, right: np.ndarray, kernel: Kernel) -> np.ndar
     Returns
     -------
     np.ndarray
-        (m, b) float32.
+        (m, b) float32, of the latter two rounded once; float64 where ``left`` is float64.
 
     Raises
     ------
@@ -139,14 +139,22 @@ def similarities(left: np.ndarray, right: np.ndarray, kernel: Kernel) -> np.ndar
     """
     if kernel == "tanimoto":
         return _tanimoto(left, right)
-    left, right = left.astype(np.float32), right.astype(np.float32)
-    products = left @ right.T
-    if kernel == "linear":
-        return products / left.shape[1]
-    if kernel == "rbf":
-        norms = np.square(left).sum(axis=1)[:, None] + np.square(right).sum(axis=1)
-        return np.maximum(norms - 2 * products, 0)
-    raise EvaluationError(f"there is no kernel '{kernel}': use tanimoto, rbf or linear")
+    if kernel not in ("rbf", "linear"):
+        raise EvaluationError(f"there is no kernel '{kernel}': use tanimoto, rbf or linear")
+    # In float64: the distance of two long rows that lie close together is a small difference of large
+    # numbers, and with a wrong one the kernel matrix of a heavy-tailed embedding cannot be factored.
+    found = np.empty((len(left), len(right)), np.float64 if left.dtype == np.float64 else np.float32)
+    others = right.astype(np.float64)
+    for start in range(0, len(left), _ROWS):
+        part = slice(start, start + _ROWS)
+        rows = left[part].astype(np.float64)
+        products = rows @ others.T
+        if kernel == "linear":
+            found[part] = products / left.shape[1]
+        else:
+            norms = np.square(rows).sum(axis=1)[:, None] + np.square(others).sum(axis=1)
+            found[part] = np.maximum(norms - 2 * products, 0)
+    return found
 
 
 def _tanimoto(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -231,7 +239,8 @@ def _prior(
     chosen = _spread_over_sizes(tasks)
     pairs = []
     for rows, labels in chosen:
-        square = similarities(x[rows], x[rows], kernel) / unit
+        precise = x[rows] if kernel == "tanimoto" else x[rows].astype(np.float64)
+        square = similarities(precise, precise, kernel) / unit
         pairs.append((torch.from_numpy(square).double(), torch.from_numpy(labels)))
     fitted = most_likely(pairs, squared_distances=kernel == "rbf")
     matrix /= unit

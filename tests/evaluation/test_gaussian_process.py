@@ -139,6 +139,21 @@ def test_rbf_finds_lengthscale_and_closed_form():
     assert 0.55 < (error < 1).mean() < 0.8  # 0.68 of a normal distribution
 
 
+def test_heavy_tailed_features_have_a_kernel_that_can_be_factored():
+    """A sum over atoms puts a few molecules hundreds of deviations out, and near each other."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((120, 60)).astype(np.float32)
+    far = x[:30] * 0.01 + 2_000  # where float32 rounds a distance of 0.1 by 30
+    x = np.concatenate([x, far.astype(np.float32)])
+    distances = similarities(x, x, "rbf")
+    exact = np.square(x[:, None].astype(float) - x).sum(-1)
+    np.testing.assert_allclose(distances, exact, rtol=1e-6, atol=1e-5)
+    labels = (x[:, :3] + 0.1 * rng.standard_normal((len(x), 3))).astype(float)
+    split = Split(*(np.sort(part) for part in np.split(rng.permutation(len(x)), [100, 110])))
+    found = fit_gp(x, labels, split, "regression", [0], kernel="rbf")
+    assert np.isfinite(found.values).all()
+
+
 def test_linear_kernel_is_bayesian_linear_regression():
     rng = np.random.default_rng(4)
     x = rng.normal(size=(80, 3)).astype(np.float32)
