@@ -133,7 +133,7 @@ def test_where_not_and_formats_that_the_ending_does_not_say(tmp_path):
     ("keys", "message"),
     [
         ('file = "m.csv"', "give exactly one of 'smiles' and 'inchi'"),
-        ('file = "m.sdf"\nformat = "mol"', "key 'format' is 'mol': input should be 'csv', 'tsv'"),
+        ('file = "m.sdf"\nformat = "mol"', "there is no format 'mol': there is: csv, tsv"),
         ('file = "m.sdf"\nsmiles = "s"\ninchi = "i"', "give exactly one of 'smiles' and 'inchi'"),
     ],
 )
