@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import gpytorch
 import torch
 from linear_operator import to_linear_operator
+from linear_operator.utils.errors import NotPSDError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _STEPS = 50  # of L-BFGS for two or three numbers; most fits stop by themselves before
+_LARGEST_SCALE = 1e2  # a factor from 1 either way, of labels' variance: their noise must outlive float32
+_LARGEST_LENGTH = 1e3  # the same for the lengthscale, of usual distances
 _LEAST_NOISE = 1e-3  # of standardized labels: less lets a Cholesky factor fail
 
 
@@ -48,6 +52,11 @@ def most_likely(tasks: Sequence[tuple[Tensor, Tensor]], *, squared_distances: bo
     squared_distances : bool
         Whether the kernel is an RBF with a lengthscale to fit.
 
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        If a task's covariances cannot be factored.
+
     References
     ----------
     Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, section 5.4.1; for several tasks
@@ -56,9 +65,9 @@ def most_likely(tasks: Sequence[tuple[Tensor, Tensor]], *, squared_distances: bo
     least = gpytorch.constraints.GreaterThan(_LEAST_NOISE)
     likelihood = gpytorch.likelihoods.GaussianLikelihood(noise_constraint=least).double()
     likelihood.noise = 0.5
-    log_scale = torch.full((), -0.7, dtype=torch.float64, requires_grad=True)
-    log_length = torch.zeros((), dtype=torch.float64, requires_grad=squared_distances)
-    parameters = [log_scale, *([log_length] if squared_distances else []), *likelihood.parameters()]
+    raw_scale = torch.full((), -0.7, dtype=torch.float64, requires_grad=True)
+    raw_length = torch.zeros((), dtype=torch.float64, requires_grad=squared_distances)
+    parameters = [raw_scale, *([raw_length] if squared_distances else []), *likelihood.parameters()]
     optimizer = torch.optim.LBFGS(parameters, max_iter=_STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> float:
@@ -66,9 +75,9 @@ def most_likely(tasks: Sequence[tuple[Tensor, Tensor]], *, squared_distances: bo
         total = 0.0
         for matrix, labels in tasks:
             if squared_distances:
-                matrix = torch.exp(-0.5 * matrix / torch.exp(2 * log_length))
+                matrix = torch.exp(-0.5 * matrix / _bounded(raw_length, _LARGEST_LENGTH).square())
             # As an operator, it gets its noise before it is factored: equal molecules make it singular.
-            covariance = to_linear_operator(torch.exp(log_scale) * matrix)
+            covariance = to_linear_operator(_bounded(raw_scale, _LARGEST_SCALE) * matrix)
             prior = gpytorch.distributions.MultivariateNormal(torch.zeros_like(labels), covariance)
             loss = -likelihood(prior).log_prob(labels) / len(labels)
             loss.backward()
@@ -76,5 +85,19 @@ def most_likely(tasks: Sequence[tuple[Tensor, Tensor]], *, squared_distances: bo
         return total
 
     with gpytorch.settings.max_cholesky_size(1_000_000):  # beyond, GPyTorch would estimate by random vectors
-        optimizer.step(closure)
-    return Hyperparameters(log_scale.exp().item(), likelihood.noise.item(), log_length.exp().item())
+        try:
+            optimizer.step(closure)
+        except NotPSDError as error:  # as torch's own factorization says it
+            raise torch.linalg.LinAlgError(str(error)) from error
+    scale, length = _bounded(raw_scale, _LARGEST_SCALE), _bounded(raw_length, _LARGEST_LENGTH)
+    return Hyperparameters(scale.item(), likelihood.noise.item(), length.item())
+
+
+def _bounded(raw: Tensor, largest: float) -> Tensor:
+    """Give a positive number in [1 / largest, largest], near exp(raw) around 1; a search may try any ``raw``.
+
+    The likelihood of smooth labels, or of a heavy-tailed embedding, can rise with a scale and lengthscale
+    beyond all bounds, where the noise is lost in rounding and the matrix cannot be factored.
+    """
+    bound = math.log(largest)
+    return torch.exp(bound * torch.tanh(raw / bound))

@@ -84,8 +84,8 @@ def fit_gp(
     Raises
     ------
     EvaluationError
-        If GPyTorch is not installed, fewer than two train rows have features, no task can be trained, or
-        features are infinite, or not counts where the kernel needs them.
+        If GPyTorch is not installed, fewer than two train rows have features, no task can be trained,
+        features are infinite, or not counts where the kernel needs them, or covariances cannot be factored.
 
     References
     ----------
@@ -99,13 +99,19 @@ def fit_gp(
     if len(train) > MAX_EXACT:
         base = np.sort(np.random.default_rng(0).choice(train, NUM_INDUCING, replace=False))
     tasks = [_Task.of(*problem.observed(task, problem.targets.train)) for task in range(problem.num_tasks)]
-    prior, notes = _prior(problem.x, base, tasks, kernel)
+    try:
+        prior, notes = _prior(problem.x, base, tasks, kernel)
+        values, spread = _posteriors(prior, tasks, progress, exact=len(base) == len(train))
+    except torch.linalg.LinAlgError as error:
+        raise EvaluationError(
+            "the covariances of these features cannot be factored, too many rows are nearly the same: use "
+            "another head, or fewer or other features"
+        ) from error
     if len(base) < len(train):
         notes.append(
             f"The posterior is approximate: of {len(train):,} train rows it goes through {len(base):,}, "
             "drawn at random."
         )
-    values, spread = _posteriors(prior, tasks, progress, exact=len(base) == len(train))
     if kind == "binary":
         values = values.clip(0, 1)
     else:

@@ -154,6 +154,25 @@ def test_heavy_tailed_features_have_a_kernel_that_can_be_factored():
     assert np.isfinite(found.values).all()
 
 
+def test_smooth_labels_without_noise_are_learnt():
+    """Whose likelihood rises with scale and lengthscale without end, until nothing can be factored."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, 3)).astype(np.float32)
+    labels = (x @ [1.0, 2.0, 3.0])[:, None] * np.ones((1, 2))
+    split = Split(*(np.sort(part) for part in np.split(rng.permutation(len(x)), [220, 260])))
+    found = fit_gp(x, labels, split, "regression", [0], kernel="rbf")
+    np.testing.assert_allclose(found.values[0], labels, atol=0.1)  # labels have a deviation of 3.7
+
+
+def test_what_cannot_be_factored_is_one_sentence(monkeypatch):
+    x, labels, split = problem(seed=7)
+    nothing = torch.full((len(x), len(split.train)), -1.0)
+    prior = gaussian_process._Prior(nothing, torch.ones(len(x)).double(), split.train, 1e-3)
+    monkeypatch.setattr(gaussian_process, "_prior", lambda *_: (prior, []))
+    with pytest.raises(EvaluationError, match="cannot be factored"):
+        fit_gp(x, labels, split, "binary", [0])
+
+
 def test_linear_kernel_is_bayesian_linear_regression():
     rng = np.random.default_rng(4)
     x = rng.normal(size=(80, 3)).astype(np.float32)
