@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from docutils.nodes import SkipNode
@@ -46,4 +47,4 @@ def _mathml(node: Element, *, block: bool) -> str:
         return tex2mathml(node.astext(), as_block=block)
     except Exception as error:  # noqa: BLE001 - docutils raises several kinds
         log.warning("equation cannot be read: %s: %s", node.astext(), error, location=node)
-        return f"<code>{node.astext()}</code>"
+        return f"<code>{escape(node.astext())}</code>"

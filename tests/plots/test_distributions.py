@@ -7,23 +7,11 @@ from collections import Counter
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 from infoalign_dgl.context import EDGE_TYPES, NODE_TYPES, ContextGraph
 from infoalign_dgl.plots import draw_coverage, draw_degrees, draw_weights
 
 mpl.use("Agg")
-
-
-@pytest.fixture
-def graph(simulated):
-    return simulated
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def rows_of(axes):

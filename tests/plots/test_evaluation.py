@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 mpl.use("Agg")
 
 
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
-
-
 def _result(
     method: str,
     values: list[list[float]] | None,

@@ -13,12 +13,6 @@ from infoalign_dgl.plots import draw_latent_spread
 mpl.use("Agg")
 
 
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
-
-
 def test_dimensions_are_sorted_by_what_they_carry() -> None:
     """Four molecules, mu at +-spread: its standard deviation is the spread itself."""
     spread = np.array([2.0, 0.5, 0.0, 3.0])

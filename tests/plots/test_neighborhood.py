@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.patches import Circle
@@ -16,17 +15,6 @@ from infoalign_dgl.plots import draw_neighborhood
 from infoalign_dgl.plots._nodes import structure_image
 
 mpl.use("Agg")
-
-
-@pytest.fixture
-def graph(simulated):
-    return simulated
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def neighbors_of(graph, node_type, node):

@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 from infoalign_dgl.context import build_context_graph
 from infoalign_dgl.plots import (
@@ -20,12 +18,6 @@ from infoalign_dgl.plots import (
 )
 
 mpl.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def test_metagraph_names_every_type_with_its_count() -> None:

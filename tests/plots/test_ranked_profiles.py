@@ -16,12 +16,6 @@ PREDICTED = np.array([3.0, 1.0, 2.0])
 PROFILES = np.array([[0.0, 4.0, 2.0], [4.0, 0.0, 2.0], [3.0, 3.0, 5.0], [1.0, 1.0, -1.0]])  # means 2, 2, 2
 
 
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
-
-
 def _labels(axes):
     return [text.get_text() for text in axes.get_yticklabels()]
 

@@ -17,12 +17,6 @@ from infoalign_dgl.plots._labelled import draw_labelled
 mpl.use("Agg")
 
 
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
-
-
 def _offsets(axes):
     return {points.get_label(): np.asarray(points.get_offsets()) for points in axes.collections}
 

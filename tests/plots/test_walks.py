@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -16,17 +15,6 @@ from infoalign_dgl.plots._axes import NODE_COLOURS
 from infoalign_dgl.walks import Walks
 
 mpl.use("Agg")
-
-
-@pytest.fixture
-def graph(simulated):
-    return simulated
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def type_of(graph, node):
